@@ -1,0 +1,30 @@
+//! Chapter 1: a CNI plugin is a program. Environment variables and JSON in, JSON out.
+//!
+//! The modules stand in the order in which data flows through `ADD`.
+
+pub mod args;
+pub mod config;
+pub mod error;
+pub mod result;
+pub mod version;
+
+pub mod lease;
+pub mod netlink;
+pub mod netns;
+
+pub mod bridge;
+pub mod masquerade;
+pub mod veth;
+
+pub mod add;
+pub mod check;
+pub mod del;
+pub mod gc;
+pub mod status;
+
+/// Tells the people who read the runtime's log; stdout belongs to the result.
+pub fn warn(message: &str) {
+    use std::io::Write as _;
+    // A closed stderr is no reason to fail, and `eprintln!` would panic.
+    let _ = writeln!(std::io::stderr(), "ebpfcni: {message}");
+}

@@ -1,0 +1,21 @@
+//! The fake node: namespaces, and a runtime that plays containerd and kubelet truthfully.
+//!
+//! A [`Node`] is what a CNI plugin sees of a Kubernetes node. Tests make their own, each gone
+//! when dropped; people keep one by the `lab` command.
+
+mod cni;
+mod namespaces;
+mod netconf;
+mod node;
+mod pod;
+mod runtime;
+mod sandbox;
+
+pub mod chapter;
+pub mod registry;
+
+pub use cni::{CniCall, CniOutput};
+pub use node::Node;
+pub use pod::{Phase, Pod, PodSpec};
+pub use runtime::{NodeStatus, RunPodError};
+pub use sandbox::Sandbox;

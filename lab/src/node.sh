@@ -1,0 +1,16 @@
+# What a node is here: namespaces of its own, and on its mounts the directories that
+# kubelet, the runtime and CNI plugins use. All of it vanishes with the last process in it.
+set -e
+mount --make-rprivate /          # nothing mounted here is seen outside
+mount -t tmpfs run /run          # also /var/run: pods' namespaces, leases
+mkdir -p /run/netns /run/lab/pods /run/lab/etc /run/lab/work
+echo "$LAB_ID" >/run/lab/id         # by this a process is known to be in this node
+mount -t overlay -o lowerdir=/etc,upperdir=/run/lab/etc,workdir=/run/lab/work overlay /etc
+mkdir -p /etc/cni/net.d          # configurations
+mount -t tmpfs opt /opt
+mkdir -p /opt/cni/bin            # plugins
+mount -t bpf bpf /sys/fs/bpf     # pinned eBPF programs and maps
+ip link set lo up
+echo READY
+[ "$LAB_KEEP" ] && exec sleep infinity
+exec cat >/dev/null              # a test's node ends with the test: its end of the pipe closes
