@@ -83,6 +83,11 @@ impl CniCall {
         self
     }
 
+    /// What the plugin will read.
+    pub fn input(&self) -> &[u8] {
+        &self.stdin
+    }
+
     /// Calls this program instead of `/opt/cni/bin/ebpfcni`.
     #[must_use]
     pub fn program(mut self, path: impl Into<String>) -> Self {

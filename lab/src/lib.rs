@@ -14,7 +14,7 @@ mod sandbox;
 pub mod chapter;
 pub mod registry;
 
-pub use cni::{CniCall, CniOutput};
+pub use cni::{CniCall, CniOutput, feed};
 pub use node::Node;
 pub use pod::{Phase, Pod, PodSpec};
 pub use runtime::{NodeStatus, RunPodError};

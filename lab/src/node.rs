@@ -113,21 +113,25 @@ impl Node {
 
     /// Puts a program into `/opt/cni/bin` as `ebpfcni`, by rename: a running one is not disturbed.
     pub fn install_plugin(&self, binary: &Path) -> Result<()> {
-        let bytes =
-            fs::read(binary).with_context(|| format!("cannot read {}", binary.display()))?;
-        self.write_by_rename(&format!("{CNI_BIN}/ebpfcni"), &bytes, 0o755)
+        let path = self.path(format!("{CNI_BIN}/ebpfcni"));
+        let temporary = path.with_file_name(format!(".{:x}", fastrand::u64(..)));
+        // By `cp`: had this process the file open for writing while another of its threads forks,
+        // the first call of the plugin could fail with ETXTBSY.
+        output_of(Command::new("cp").args(["--", &binary.to_string_lossy()]).arg(&temporary))?;
+        fs::set_permissions(&temporary, fs::Permissions::from_mode(0o755))
+            .and_then(|()| fs::rename(&temporary, &path))
+            .with_context(|| format!("cannot install {}", path.display()))
     }
 
     /// Writes a configuration into `/etc/cni/net.d`, by rename: nobody reads half of it.
     pub fn write_config(&self, file_name: &str, json: &str) -> Result<()> {
-        self.write_by_rename(&format!("{CNI_CONF}/{file_name}"), json.as_bytes(), 0o644)
+        self.write_by_rename(&format!("{CNI_CONF}/{file_name}"), json.as_bytes())
     }
 
-    pub(crate) fn write_by_rename(&self, path: &str, bytes: &[u8], mode: u32) -> Result<()> {
+    pub(crate) fn write_by_rename(&self, path: &str, bytes: &[u8]) -> Result<()> {
         let path = self.path(path);
         let temporary = path.with_file_name(format!(".{:x}", fastrand::u64(..)));
         fs::write(&temporary, bytes)
-            .and_then(|()| fs::set_permissions(&temporary, fs::Permissions::from_mode(mode)))
             .and_then(|()| fs::rename(&temporary, &path))
             .with_context(|| format!("cannot write {}", path.display()))
     }

@@ -139,7 +139,7 @@ impl Node {
 
     pub(crate) fn save_pod(&self, pod: &Pod) -> Result<()> {
         let json = serde_json::to_vec(pod)?;
-        self.write_by_rename(&file(&pod.spec.namespace, &pod.spec.name), &json, 0o644)
+        self.write_by_rename(&file(&pod.spec.namespace, &pod.spec.name), &json)
     }
 
     pub(crate) fn forget_pod(&self, pod: &Pod) -> Result<()> {

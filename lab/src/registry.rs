@@ -5,7 +5,6 @@ use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, ensure};
-use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
 
 use crate::node::{self, Node};
@@ -28,11 +27,12 @@ pub struct Entry {
 }
 
 /// One `lab` command at a time.
-pub fn lock() -> Result<Flock<File>> {
+pub fn lock() -> Result<File> {
     fs::create_dir_all(DIRECTORY)
         .with_context(|| format!("cannot make {DIRECTORY}: run with sudo"))?;
     let file = File::create(format!("{DIRECTORY}/.lock")).context("run it with sudo")?;
-    Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, e)| e).context("cannot lock the lab")
+    file.lock().context("cannot lock the lab")?;
+    Ok(file)
 }
 
 /// All nodes by name, dead and half-made ones too.

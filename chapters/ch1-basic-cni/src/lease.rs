@@ -5,7 +5,7 @@
 //! file contains is for people, and for telling two containers apart whose hashes collide.
 
 use std::collections::HashSet;
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{ErrorKind, Write as _};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -13,8 +13,6 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
 use serde_json::{Value, json};
 
 use crate::args::Attachment;
@@ -39,7 +37,8 @@ pub struct Lease {
 #[derive(Debug)]
 pub struct Leases {
     dir: PathBuf,
-    _lock: Flock<File>,
+    /// The kernel unlocks it when it is closed, also by `kill -9`.
+    _lock: File,
 }
 
 impl Leases {
@@ -49,14 +48,14 @@ impl Leases {
         let unusable = || format!("cannot use leaseDir {}", dir.display());
         fs::create_dir_all(&dir).with_context(unusable)?;
         let path = dir.join("lock");
-        let mut file = File::create(&path).with_context(unusable)?;
+        let lock = File::create(&path).with_context(unusable)?;
         let deadline = Instant::now() + LOCK_DEADLINE;
         loop {
-            file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-                Ok(lock) => return Ok(Self { dir, _lock: lock }),
-                Err((file, Errno::EWOULDBLOCK | Errno::EINTR)) => file,
-                Err((_, errno)) => return Err(errno).with_context(unusable),
-            };
+            match lock.try_lock() {
+                Ok(()) => return Ok(Self { dir, _lock: lock }),
+                Err(TryLockError::WouldBlock) => {}
+                Err(TryLockError::Error(error)) => return Err(error).with_context(unusable),
+            }
             if Instant::now() > deadline {
                 let details = format!("{} is held by another plugin for 10 s", path.display());
                 return Err(
