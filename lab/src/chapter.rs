@@ -43,7 +43,8 @@ pub fn build(chapter: &str) -> Result<PathBuf> {
         .stdin(Stdio::null())
         .status();
     ensure!(status.context("cannot run cargo")?.success(), "chapter {chapter} does not build");
-    let target = env::var_os("CARGO_TARGET_DIR").map_or(folder.join("../../target"), PathBuf::from);
+    let workspace = folder.ancestors().nth(2).unwrap_or(&folder);
+    let target = env::var_os("CARGO_TARGET_DIR").map_or(workspace.join("target"), PathBuf::from);
     Ok(target.join(host).join("release").join(package))
 }
 

@@ -30,6 +30,11 @@ enum Command {
         /// ch1, ch2, …
         chapter: String,
     },
+    /// Build a chapter's plugin and print where the program is
+    Build {
+        /// ch1, ch2, …
+        chapter: String,
+    },
     /// Take plugin and configuration away: the node is NotReady again
     Uninstall,
     /// List the nodes

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Map, Value, json};
 
 /// A network: its plugins in the order of ADD.
@@ -49,6 +49,7 @@ impl Network {
             None => vec![conf],
             Some(plugins) => serde_json::from_value(plugins.clone()).context("\"plugins\"")?,
         };
+        ensure!(!plugins.is_empty(), "\"plugins\" is empty");
         for plugin in &plugins {
             match plugin.get("type") {
                 Some(Value::String(kind)) if !kind.contains('/') => {}

@@ -12,5 +12,6 @@ mkdir -p /opt/cni/bin            # plugins
 mount -t bpf bpf /sys/fs/bpf     # pinned eBPF programs and maps
 ip link set lo up
 echo READY
-[ "$LAB_KEEP" ] && exec sleep infinity
+# Whoever reads the output of `lab up` to its end must not wait for the node's.
+[ "$LAB_KEEP" ] && exec sleep infinity >/dev/null 2>&1
 exec cat >/dev/null              # a test's node ends with the test: its end of the pipe closes

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Value, json};
 
 use crate::cni::{CniCall, CniOutput};
@@ -39,13 +39,7 @@ impl fmt::Display for RunPodError {
         match self {
             Self::NotReady(message) => write!(f, "{message}"),
             Self::Plugin(error) => {
-                let text = |key: &str| error[key].as_str().unwrap_or_default().to_string();
-                write!(
-                    f,
-                    "failed to setup network for sandbox: {}: {}",
-                    text("msg"),
-                    text("details")
-                )
+                write!(f, "failed to setup network for sandbox: {}", text_of(error))
             }
             Self::Lab(error) => write!(f, "{error:#}"),
         }
@@ -76,9 +70,8 @@ impl Node {
         };
         if network.has_status_and_gc() {
             for (plugin, input) in network.inputs(&[]) {
-                let output = self.cni(&node_call("STATUS", &plugin, &input))?;
-                if !output.success() {
-                    return Ok(not_ready(RunPodError::Plugin(error_of(&output)).to_string()));
+                if let Err(error) = self.call(&node_call("STATUS", &plugin, &input)) {
+                    return Ok(not_ready(format!("{error:#}")));
                 }
             }
         }
@@ -120,26 +113,23 @@ impl Node {
             bail!("it has no network")
         };
         for (plugin, input) in network.inputs(&[("prevResult", result.clone())]) {
-            let output = self.cni(&pod_call("CHECK", &plugin, pod, sandbox, &input))?;
-            if !output.success() {
-                return Err(RunPodError::Plugin(error_of(&output)).into());
-            }
+            self.call(&pod_call("CHECK", &plugin, pod, sandbox, &input))?;
         }
         Ok(())
     }
 
-    /// GC with the attachments of the pods that there are.
+    /// GC, from 1.1.0 on, with the attachments of the pods that there are.
     pub fn gc(&self) -> Result<()> {
         let network = self.network()?.context(NO_CONFIGURATION)?;
+        if !network.has_status_and_gc() {
+            return Ok(());
+        }
         let pods = self.pods()?;
         let sandboxes = pods.iter().filter_map(|pod| pod.sandbox.as_ref());
         let valid: Value =
             sandboxes.map(|it| json!({ "containerID": it.id(), "ifname": "eth0" })).collect();
         for (plugin, input) in network.inputs(&[("cni.dev/valid-attachments", valid)]) {
-            let output = self.cni(&node_call("GC", &plugin, &input))?;
-            if !output.success() {
-                return Err(RunPodError::Plugin(error_of(&output)).into());
-            }
+            self.call(&node_call("GC", &plugin, &input))?;
         }
         Ok(())
     }
@@ -173,6 +163,13 @@ impl Node {
             Ok(None) => return self.failed(pod, RunPodError::NotReady(NO_CONFIGURATION.into())),
             Err(error) => return self.failed(pod, RunPodError::NotReady(format!("{error:#}"))),
         };
+        if let Some(sandbox) = &pod.sandbox {
+            // We were killed during its ADD. As with kubelet it goes, and a new one comes.
+            if let Err(error) = self.del_pod(pod, sandbox) {
+                return self.failed(pod, RunPodError::NotReady(format!("{error:#}")));
+            }
+            sandbox.remove(self)?;
+        }
         let sandbox = self.sandbox()?;
         // Saved before ADD: if we are killed now, `remove_pod` still knows the container.
         pod.sandbox = Some(sandbox.clone());
@@ -219,14 +216,19 @@ impl Node {
             if let Some(result) = result {
                 input["prevResult"] = result;
             }
-            let output = self.cni(&pod_call("ADD", &plugin, pod, sandbox, &input))?;
+            // No program and no JSON are the plugin's failures too: the pod is tried again.
+            let failed = |error| {
+                RunPodError::Plugin(json!({ "msg": plugin, "details": format!("{error:#}") }))
+            };
+            let call = pod_call("ADD", &plugin, pod, sandbox, &input);
+            let output = self.cni(&call).map_err(failed)?;
             if !output.success() {
                 return Err(RunPodError::Plugin(error_of(&output)));
             }
             if !output.stderr.is_empty() {
                 eprint!("{}", output.stderr);
             }
-            result = Some(output.json()?);
+            result = Some(output.json().map_err(failed)?);
         }
         Ok(result.unwrap_or_default())
     }
@@ -237,11 +239,16 @@ impl Node {
         let prev_result = pod.result.clone().map(|result| ("prevResult", result));
         let inputs = network.inputs(prev_result.as_slice());
         for (plugin, input) in inputs.iter().rev() {
-            let output = self.cni(&pod_call("DEL", plugin, pod, sandbox, input))?;
-            if !output.success() {
-                return Err(RunPodError::Plugin(error_of(&output)).into());
-            }
+            self.call(&pod_call("DEL", plugin, pod, sandbox, input))
+                .context("failed to destroy network for sandbox")?;
         }
+        Ok(())
+    }
+
+    /// A call that must succeed; its error is what the plugin said.
+    fn call(&self, call: &CniCall) -> Result<()> {
+        let output = self.cni(call)?;
+        ensure!(output.success(), "{}", text_of(&error_of(&output)));
         Ok(())
     }
 }
@@ -277,4 +284,10 @@ fn error_of(output: &CniOutput) -> Value {
                 "details": format!("{stdout}{}", output.stderr) })
     };
     output.json().ok().filter(Value::is_object).unwrap_or_else(said)
+}
+
+/// An error result as a line.
+fn text_of(error: &Value) -> String {
+    let text = |key: &str| error[key].as_str().unwrap_or_default();
+    format!("{}: {}", text("msg"), text("details"))
 }

@@ -12,6 +12,7 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 use serde::{Deserialize, Serialize};
 use std::os::fd::AsRawFd as _;
 
+use crate::namespaces::Namespaces;
 use crate::node::{Node, output_of};
 
 /// A network namespace under `/run/netns` of a node.
@@ -47,12 +48,8 @@ impl Sandbox {
 
     /// A command that will run in the pod's network and the node's mounts.
     pub fn command(&self, node: &Node, program: &str) -> Result<Command> {
-        let file = node.path(&self.netns);
-        let inside = node.namespaces.with_net(&file);
-        let inside =
-            inside.with_context(|| format!("the pod's namespace {} is gone", self.netns))?;
         let mut command = Command::new(program);
-        inside.apply(&mut command);
+        self.namespaces(node)?.apply(&mut command);
         Ok(command)
     }
 
@@ -60,6 +57,16 @@ impl Sandbox {
     pub fn run(&self, node: &Node, argv: &[&str]) -> Result<String> {
         let (program, args) = argv.split_first().context("no command given")?;
         output_of(self.command(node, program)?.args(args))
+    }
+
+    /// Runs a closure on a thread in the pod's network: a socket it opens stays there.
+    pub fn enter<T: Send>(&self, node: &Node, f: impl FnOnce() -> T + Send) -> Result<T> {
+        self.namespaces(node)?.enter(f)
+    }
+
+    fn namespaces(&self, node: &Node) -> Result<Namespaces> {
+        let inside = node.namespaces.with_net(&node.path(&self.netns));
+        inside.with_context(|| format!("the pod's namespace {} is gone", self.netns))
     }
 
     /// Removes the namespace; the kernel takes along what is left in it. Twice is no error.

@@ -157,3 +157,6 @@ fn invalid(name: &str, value: &str, rule: &str) -> CniError {
     let msg = format!("{name} {rule}");
     CniError::new(code::INVALID_ENVIRONMENT, msg, format!("{name}={value:?}"))
 }
+
+#[cfg(test)]
+mod tests;

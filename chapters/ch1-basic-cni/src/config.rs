@@ -157,3 +157,6 @@ fn invalid(name: &str, value: &str, rule: &str) -> CniError {
 fn undecodable(details: String) -> CniError {
     CniError::new(code::DECODE_FAILURE, "cannot decode the network configuration on stdin", details)
 }
+
+#[cfg(test)]
+mod tests;

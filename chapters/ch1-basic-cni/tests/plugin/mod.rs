@@ -73,7 +73,7 @@ pub fn fail(node: &Node, call: CniCall, code: u64) -> String {
 
 /// What a plugin could have left on a node: links, addresses, rules, leases.
 pub fn traces(node: &Node) -> String {
-    node.sh("ip -o link | sed 's/@.*//'; ip -o -4 addr | awk '{print $2, $4}'; nft list ruleset;
+    node.sh("ip -o link | awk -F'[:@ ]+' '{print $2}'; ip -o -4 addr | awk '{print $2, $4}'; nft list ruleset;
          cd /run/ebpfcni 2>/dev/null && find . -name '*@*' | sort; true")
         .unwrap()
 }

@@ -1,0 +1,121 @@
+//! A plugin that records its calls: here the runtime is under test.
+
+#![allow(dead_code, reason = "each test file uses its part")]
+
+pub mod cli;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use lab::Node;
+use serde_json::{Value, json};
+
+/// The plugin's program.
+pub const PLUGIN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fake/plugin.sh");
+
+/// A call that the plugin got.
+#[derive(Debug, PartialEq)]
+pub struct Call {
+    pub plugin: String,
+    pub command: String,
+    pub environment: BTreeMap<String, String>,
+    pub stdin: Value,
+}
+
+/// A node with three names of the plugin, and no configuration.
+pub fn node() -> Node {
+    let node = Node::new().unwrap();
+    node.install_plugin(Path::new(PLUGIN)).unwrap();
+    node.sh("mkdir -p /run/fake/calls; cd /opt/cni/bin; for name in one two three; do ln ebpfcni $name; done")
+        .unwrap();
+    node
+}
+
+/// A configuration of one plugin.
+pub fn conf(version: &str) -> Value {
+    json!({ "cniVersion": version, "name": "net", "type": "one", "key": [1, { "a": null }] })
+}
+
+/// A node that is ready, with one plugin.
+pub fn ready_node(version: &str) -> Node {
+    let node = node();
+    node.write_config("10-net.conf", &conf(version).to_string()).unwrap();
+    node
+}
+
+/// A node whose network is a chain of all three plugins.
+pub fn chain_node(version: &str) -> Node {
+    let node = node();
+    let plugins = json!([{ "type": "one", "x": 1 }, { "type": "two" }, { "type": "three" }]);
+    let list = json!({ "cniVersion": version, "name": "chain", "plugins": plugins });
+    node.write_config("10-chain.conflist", &list.to_string()).unwrap();
+    node
+}
+
+/// Lets a shell script answer a plugin's command from now on: `answer(&node, "one.ADD", …)`.
+pub fn answer(node: &Node, call: &str, script: &str) {
+    fs::write(node.path(format!("/run/fake/{call}")), script).unwrap();
+}
+
+/// Makes a command fail with a result as the spec wants it.
+pub fn refuse(node: &Node, call: &str) {
+    answer(
+        node,
+        call,
+        r#"echo '{ "code": 11, "msg": "not today", "details": "no reason" }'; exit 1"#,
+    );
+}
+
+/// The usual answer again.
+pub fn no_answer(node: &Node, call: &str) {
+    fs::remove_file(node.path(format!("/run/fake/{call}"))).unwrap();
+}
+
+/// All calls so far, in their order.
+pub fn calls(node: &Node) -> Vec<Call> {
+    let directory = node.path("/run/fake/calls");
+    let mut names: Vec<_> =
+        fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    let read = |name: &std::ffi::OsString| {
+        let file = |file| fs::read_to_string(directory.join(name).join(file)).unwrap();
+        let environment = file("environment");
+        let pairs = environment.lines().map(|line| line.split_once('=').unwrap());
+        let environment: BTreeMap<String, String> =
+            pairs.map(|(name, value)| (name.into(), value.into())).collect();
+        Call {
+            plugin: file("plugin").trim().into(),
+            command: environment["CNI_COMMAND"].clone(),
+            environment,
+            stdin: serde_json::from_str(&file("stdin")).unwrap(),
+        }
+    };
+    names.iter().map(read).collect()
+}
+
+/// The calls in short: `one ADD`.
+pub fn order(node: &Node) -> Vec<String> {
+    calls(node).iter().map(|call| format!("{} {}", call.plugin, call.command)).collect()
+}
+
+/// The names of the pods' namespaces on a node.
+pub fn namespaces(node: &Node) -> Vec<String> {
+    let entries = fs::read_dir(node.path("/run/netns")).unwrap();
+    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+/// Does the process run? One that nobody has waited for yet does not.
+pub fn runs(pid: u32) -> bool {
+    fs::read_link(format!("/proc/{pid}/ns/net")).is_ok()
+}
+
+/// Waits until something is so; it must be soon.
+pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !is_so() {
+        assert!(start.elapsed() < Duration::from_secs(10), "in 10 seconds not so: {what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}

@@ -1,0 +1,72 @@
+# What the scripts have in common. Sourced, not run.
+# shellcheck shell=bash
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# The oldest kernel that does all three chapters: the BPF ring buffer came with 5.8.
+OLDEST_KERNEL=5.8
+cd "$ROOT" || exit
+
+die() {
+  echo "$(basename "$0"): $*" >&2
+  exit 1
+}
+
+# Runs a command as root: as it is if we are, else by sudo.
+as_root() {
+  if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+need_root() {
+  [ "$(id -u)" = 0 ] || command -v sudo >/dev/null ||
+    die "network namespaces need root: install sudo, or run this as root"
+}
+
+need_linux() {
+  [ "$(uname -s)" = Linux ] || die "the lab needs Linux: on this machine use the Vagrant VM"
+  printf '%s\n' "$OLDEST_KERNEL" "$(uname -r)" | sort -CV ||
+    die "kernel $(uname -r) is too old: chapter 3's BPF ring buffer needs $OLDEST_KERNEL or newer; use the Vagrant VM"
+  [ -r /sys/kernel/btf/vmlinux ] ||
+    die "this kernel has no BTF, from which chapters 2 and 3 are compiled: use a distribution's kernel (CONFIG_DEBUG_INFO_BTF=y) or the Vagrant VM"
+}
+
+need_rust() {
+  PATH=$PATH:$HOME/.cargo/bin
+  command -v cargo >/dev/null || die "there is no Rust toolchain: install one from https://rustup.rs"
+  local oldest
+  oldest=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+  cargo --version | cut -d' ' -f2 | cat <(echo "$oldest") - | sort -CV ||
+    die "$(cargo --version) is too old, $oldest is needed: run rustup update"
+}
+
+# need_packages PACKAGE…: installs what is missing, after saying so.
+need_packages() {
+  local missing=()
+  for package; do
+    [ "$(dpkg-query -Wf '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing+=("$package")
+  done
+  [ ${#missing[@]} = 0 ] && return
+  command -v apt-get >/dev/null ||
+    die "please install what Debian calls: ${missing[*]}"
+  echo "Installing packages: ${missing[*]}"
+  as_root apt-get update -qq || die "apt-get update failed"
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null ||
+    die "could not install: ${missing[*]}"
+}
+
+# What building and running the lab takes.
+LAB_PACKAGES=(gcc libc6-dev iproute2 iputils-ping nftables procps)
+# What the tests take beyond that: faults are injected by strace, and a real runtime calls the plugin.
+TEST_PACKAGES=(strace containerd runc busybox-static util-linux)
+
+need_lab() {
+  need_linux
+  need_root
+  need_packages "${LAB_PACKAGES[@]}" "$@"
+  need_rust
+}
+
+# Builds the lab as the caller and sets LAB to the program.
+build_lab() {
+  cargo build --quiet --locked --package lab || die "the lab does not build"
+  LAB=${CARGO_TARGET_DIR:-$ROOT/target}/debug/lab
+}
