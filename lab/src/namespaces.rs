@@ -1,7 +1,9 @@
 //! Entering a node's namespaces, with a command or with a thread.
 
+use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io;
+use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
@@ -36,15 +38,18 @@ impl Namespaces {
     /// Makes a command start inside.
     pub fn apply(&self, command: &mut Command) {
         let inside = self.clone();
+        // The caller's directory, as the node sees it: what people name on the command line.
+        let cwd = std::env::current_dir().unwrap_or_default();
+        let cwd = CString::new(cwd.into_os_string().into_vec()).unwrap_or_default();
         // SAFETY: between fork and exec only system calls are made, nothing is allocated.
-        unsafe { command.pre_exec(move || inside.join().map_err(io::Error::from)) };
+        unsafe { command.pre_exec(move || inside.join(&cwd).map_err(io::Error::from)) };
     }
 
     /// Runs `f` on a thread of its own inside; the thread ends with it, so nobody must leave.
     pub fn enter<T: Send>(&self, f: impl FnOnce() -> T + Send) -> Result<T> {
         let run = || {
             // A thread may change its mount namespace only when it shares no cwd with others.
-            unshare(CloneFlags::CLONE_FS).and_then(|()| self.join())?;
+            unshare(CloneFlags::CLONE_FS).and_then(|()| self.join(c"/"))?;
             Ok(f())
         };
         let done: Result<T, nix::Error> =
@@ -55,9 +60,9 @@ impl Namespaces {
         done.context("cannot enter the node's namespaces")
     }
 
-    fn join(&self) -> nix::Result<()> {
+    fn join(&self, cwd: &CStr) -> nix::Result<()> {
         setns(&*self.mnt, CloneFlags::CLONE_NEWNS)?;
         setns(&*self.net, CloneFlags::CLONE_NEWNET)?;
-        chdir("/")
+        chdir(cwd).or_else(|_| chdir("/"))
     }
 }
