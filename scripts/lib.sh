@@ -1,5 +1,6 @@
 # What the scripts have in common. Sourced, not run.
 # shellcheck shell=bash
+# shellcheck disable=SC2034  # the scripts that source this use them
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # The oldest kernel that does all three chapters: the BPF ring buffer came with 5.8.

@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # What a node is here: namespaces of its own, and on its mounts the directories that
 # kubelet, the runtime and CNI plugins use. All of it vanishes with the last process in it.
 set -e

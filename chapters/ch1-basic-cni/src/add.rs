@@ -55,6 +55,7 @@ async fn connect(
     lease: &Lease,
     link_made: &mut bool,
 ) -> Result<Value> {
+    // #region add
     let bridge = bridge::ensure(node, conf).await?;
     let created = veth::create(node, conf, attachment, &bridge, netns, lease.address).await;
     // Only the kernel's no proves that there is no link of ours.
@@ -70,6 +71,7 @@ async fn connect(
     veth::add_address(pod, conf, index, lease.address).await?;
     veth::set_up(pod, index).await?;
     veth::add_default_route(pod, index, conf.gateway()).await?;
+    // #endregion add
 
     let on_node = |name: &str, mac, mtu| Interface { name: name.into(), mac, mtu, sandbox: None };
     let host_mac = netlink::mac(&veth::host_mac_for(lease.address));

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::error::{CniError, code};
 
+// #region request
 /// One call of the plugin: the command with exactly what it needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request {
@@ -34,6 +35,7 @@ pub enum Request {
     /// Which versions of the spec?
     Version,
 }
+// #endregion request
 
 /// A container's interface: the unit that ADD makes and DEL removes.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,6 +9,7 @@ use crate::lease::{Lease, Leases};
 use crate::netlink::{self, Netlink};
 use crate::{masquerade, veth};
 
+// #region del
 /// Disconnects the pod. The container and interface are enough: the host end's name follows
 /// from them and takes the pod's end along, so the pod's namespace may be gone.
 pub fn del(conf: &NetConf, attachment: &Attachment) -> Result<(), CniError> {
@@ -20,6 +21,7 @@ pub fn del(conf: &NetConf, attachment: &Attachment) -> Result<(), CniError> {
     netlink::block_on(async { veth::delete(&Netlink::open()?, &host_link).await })?;
     Ok(release(conf, lease.as_ref())?)
 }
+// #endregion del
 
 /// Frees the lease; with the last one goes what the network needs only while it has pods.
 pub fn release(conf: &NetConf, lease: Option<&Lease>) -> Result<()> {

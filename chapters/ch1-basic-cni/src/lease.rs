@@ -66,6 +66,7 @@ impl Leases {
         }
     }
 
+    // #region lease
     /// Gives the next free address after the last one given, round robin.
     ///
     /// Error 11 if there is none. An attachment that has a lease already is refused: this is
@@ -101,6 +102,7 @@ impl Leases {
         }
         Ok(lease)
     }
+    // #endregion lease
 
     /// Frees an address. To be called when the link is gone, not before; twice is no error.
     pub fn release(&self, lease: &Lease) -> Result<()> {

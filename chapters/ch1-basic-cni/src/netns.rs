@@ -26,7 +26,8 @@ impl NetNs {
         // O_NONBLOCK: opening a FIFO must not wait for its other end.
         let pod = File::options().read(true).custom_flags(O_NONBLOCK).open(path);
         let pod = pod.map_err(|e| invalid(path, &format!("cannot be opened: {e}")))?;
-        let own = File::open("/proc/self/ns/net").context("cannot open /proc/self/ns/net")?;
+        let own = File::open("/proc/thread-self/ns/net")
+            .context("cannot open /proc/thread-self/ns/net")?;
         let identity = |ns: &File| ns.metadata().map(|m| (m.dev(), m.ino())).ok();
         if identity(&pod) == identity(&own) {
             return Err(invalid(path, "is the node's own namespace"));

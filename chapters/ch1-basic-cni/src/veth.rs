@@ -32,6 +32,7 @@ pub fn host_mac_for(address: Ipv4Addr) -> [u8; 6] {
     [0x0a, 0x59, a, b, c, d]
 }
 
+// #region veth
 /// Makes the pair in one request: host end on the bridge and up, pod end born inside the pod
 /// under its final name and MAC. Moving it there afterwards would hold the kernel's global
 /// RTNL lock for some 36 ms.
@@ -65,6 +66,7 @@ pub async fn create(
     let created = RouteNetlinkMessage::NewLink(host_end);
     node.request(created, NLM_F_CREATE | NLM_F_EXCL).await.map(drop)
 }
+// #endregion veth
 
 /// What the kernel takes for the host end only once it exists.
 pub async fn configure_host_end(node: &Netlink, attachment: &Attachment) -> Result<()> {
