@@ -4,18 +4,19 @@
 //! when dropped; people keep one by the `lab` command.
 
 mod cni;
+mod containerd;
+mod kubelet;
 mod namespaces;
 mod netconf;
 mod node;
 mod pod;
-mod runtime;
 mod sandbox;
 
 pub mod chapter;
 pub mod registry;
 
 pub use cni::{CniCall, CniOutput, feed};
+pub use kubelet::{NodeStatus, RunPodError};
 pub use node::Node;
 pub use pod::{Phase, Pod, PodSpec};
-pub use runtime::{NodeStatus, RunPodError};
 pub use sandbox::Sandbox;

@@ -1,18 +1,16 @@
-//! What containerd and kubelet do with a pod: sandbox, ADD, CHECK, DEL, GC, and trying again.
+//! What kubelet does: is the node Ready, run and remove pods, and try again what failed.
 
 use std::fmt;
 
-use anyhow::{Context as _, Result, bail, ensure};
-use serde_json::{Value, json};
+use anyhow::Result;
+use serde_json::Value;
 
-use crate::cni::{CniCall, CniOutput};
-use crate::netconf::Network;
-use crate::node::{CNI_BIN, CNI_CONF, Node};
+use crate::containerd::{node_call, text_of};
+use crate::node::Node;
 use crate::pod::{Phase, Pod, PodSpec};
-use crate::sandbox::Sandbox;
 
 /// What kubelet says while the directory of configurations is empty.
-const NO_CONFIGURATION: &str = "cni plugin not initialized";
+pub(crate) const NO_CONFIGURATION: &str = "cni plugin not initialized";
 
 /// The node's `Ready` condition.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,34 +104,6 @@ impl Node {
         self.forget_pod(&pod)
     }
 
-    /// CHECK with what ADD answered.
-    pub fn check_pod(&self, pod: &Pod) -> Result<()> {
-        let (network, result) = (self.network()?.context(NO_CONFIGURATION)?, pod.result.as_ref());
-        let (Some(sandbox), Some(result)) = (&pod.sandbox, result) else {
-            bail!("it has no network")
-        };
-        for (plugin, input) in network.inputs(&[("prevResult", result.clone())]) {
-            self.call(&pod_call("CHECK", &plugin, pod, sandbox, &input))?;
-        }
-        Ok(())
-    }
-
-    /// GC, from 1.1.0 on, with the attachments of the pods that there are.
-    pub fn gc(&self) -> Result<()> {
-        let network = self.network()?.context(NO_CONFIGURATION)?;
-        if !network.has_status_and_gc() {
-            return Ok(());
-        }
-        let pods = self.pods()?;
-        let sandboxes = pods.iter().filter_map(|pod| pod.sandbox.as_ref());
-        let valid: Value =
-            sandboxes.map(|it| json!({ "containerID": it.id(), "ifname": "eth0" })).collect();
-        for (plugin, input) in network.inputs(&[("cni.dev/valid-attachments", valid)]) {
-            self.call(&node_call("GC", &plugin, &input))?;
-        }
-        Ok(())
-    }
-
     /// kubelet's loop, once: pods that do not run yet are tried again, each with a new sandbox.
     pub fn sync(&self) -> Result<()> {
         for mut pod in self.pods()? {
@@ -150,10 +120,6 @@ impl Node {
             }
         }
         Ok(())
-    }
-
-    fn network(&self) -> Result<Option<Network>> {
-        Network::choose(&self.path(CNI_CONF))
     }
 
     /// Brings a pod up and saves what became of it.
@@ -203,91 +169,4 @@ impl Node {
         self.save_pod(pod)?;
         Err(error)
     }
-
-    /// ADD of each plugin; each gets the result of the one before it.
-    fn add_pod(
-        &self,
-        network: &Network,
-        pod: &Pod,
-        sandbox: &Sandbox,
-    ) -> Result<Value, RunPodError> {
-        let mut result: Option<Value> = None;
-        for (plugin, mut input) in network.inputs(&[]) {
-            if let Some(result) = result {
-                input["prevResult"] = result;
-            }
-            // No program and no JSON are the plugin's failures too: the pod is tried again.
-            let failed = |error| {
-                RunPodError::Plugin(json!({ "msg": plugin, "details": format!("{error:#}") }))
-            };
-            let call = pod_call("ADD", &plugin, pod, sandbox, &input);
-            let output = self.cni(&call).map_err(failed)?;
-            if !output.success() {
-                return Err(RunPodError::Plugin(error_of(&output)));
-            }
-            if !output.stderr.is_empty() {
-                eprint!("{}", output.stderr);
-            }
-            result = Some(output.json().map_err(failed)?);
-        }
-        Ok(result.unwrap_or_default())
-    }
-
-    /// DEL of each plugin, in reverse order.
-    fn del_pod(&self, pod: &Pod, sandbox: &Sandbox) -> Result<()> {
-        let network = self.network()?.context(NO_CONFIGURATION)?;
-        let prev_result = pod.result.clone().map(|result| ("prevResult", result));
-        let inputs = network.inputs(prev_result.as_slice());
-        for (plugin, input) in inputs.iter().rev() {
-            self.call(&pod_call("DEL", plugin, pod, sandbox, input))
-                .context("failed to destroy network for sandbox")?;
-        }
-        Ok(())
-    }
-
-    /// A call that must succeed; its error is what the plugin said.
-    fn call(&self, call: &CniCall) -> Result<()> {
-        let output = self.cni(call)?;
-        ensure!(output.success(), "{}", text_of(&error_of(&output)));
-        Ok(())
-    }
-}
-
-/// The environment that containerd gives for a pod.
-fn pod_call(command: &str, plugin: &str, pod: &Pod, sandbox: &Sandbox, input: &Value) -> CniCall {
-    let args = format!(
-        "IgnoreUnknown=1;K8S_POD_NAMESPACE={};K8S_POD_NAME={};K8S_POD_INFRA_CONTAINER_ID={};K8S_POD_UID={}",
-        pod.spec.namespace,
-        pod.spec.name,
-        sandbox.id(),
-        pod.uid
-    );
-    node_call(command, plugin, input)
-        .env("CNI_CONTAINERID", sandbox.id())
-        .env("CNI_NETNS", sandbox.netns())
-        .env("CNI_IFNAME", "eth0")
-        .env("CNI_ARGS", args)
-}
-
-fn node_call(command: &str, plugin: &str, input: &Value) -> CniCall {
-    CniCall::new(command)
-        .program(format!("{CNI_BIN}/{plugin}"))
-        .env("CNI_PATH", CNI_BIN)
-        .stdin(input.to_string())
-}
-
-/// The plugin's error result, or what it said instead of one.
-fn error_of(output: &CniOutput) -> Value {
-    let said = || {
-        let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
-        json!({ "msg": format!("plugin failed without an error result ({})", output.status),
-                "details": format!("{stdout}{}", output.stderr) })
-    };
-    output.json().ok().filter(Value::is_object).unwrap_or_else(said)
-}
-
-/// An error result as a line.
-fn text_of(error: &Value) -> String {
-    let text = |key: &str| error[key].as_str().unwrap_or_default();
-    format!("{}: {}", text("msg"), text("details"))
 }
