@@ -5,12 +5,10 @@
 //! file contains is for people, and for telling two containers apart whose hashes collide.
 
 use std::collections::HashSet;
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io::{ErrorKind, Write as _};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
-use std::thread::sleep;
-use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
@@ -18,9 +16,8 @@ use serde_json::{Value, json};
 use crate::args::Attachment;
 use crate::config::NetConf;
 use crate::error::{CniError, code};
+use crate::lock;
 
-/// How long to wait for others; a plugin holds the lock for well under a millisecond.
-const LOCK_DEADLINE: Duration = Duration::from_secs(10);
 /// The address given last, so that a freed one rests before it is given again.
 const LAST: &str = "last";
 
@@ -49,21 +46,8 @@ impl Leases {
         fs::create_dir_all(&dir).with_context(unusable)?;
         let path = dir.join("lock");
         let lock = File::create(&path).with_context(unusable)?;
-        let deadline = Instant::now() + LOCK_DEADLINE;
-        loop {
-            match lock.try_lock() {
-                Ok(()) => return Ok(Self { dir, _lock: lock }),
-                Err(TryLockError::WouldBlock) => {}
-                Err(TryLockError::Error(error)) => return Err(error).with_context(unusable),
-            }
-            if Instant::now() > deadline {
-                let details = format!("{} is held by another plugin for 10 s", path.display());
-                return Err(
-                    CniError::new(code::TRY_AGAIN_LATER, "the leases are busy", details).into()
-                );
-            }
-            sleep(Duration::from_millis(1));
-        }
+        lock::exclusive(&lock, &path)?;
+        Ok(Self { dir, _lock: lock })
     }
 
     // #region lease

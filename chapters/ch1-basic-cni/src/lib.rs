@@ -9,6 +9,7 @@ pub mod result;
 pub mod version;
 
 pub mod lease;
+pub mod lock;
 pub mod netlink;
 pub mod netns;
 
