@@ -13,7 +13,8 @@ use serde_json::json;
 
 /// The calls by which the plugin changes or learns something.
 const CALLS: &str = "open,openat,read,write,mkdir,unlink,flock,socket,bind,sendto,recvfrom,\
-                     setns,statx,getdents64,epoll_create1,epoll_ctl,eventfd2";
+                     setns,statx,getdents64,epoll_create1,epoll_ctl,eventfd2,bpf,\
+                     rename,symlink,statfs";
 
 /// Runs a call under strace, which does `what` at the `nth` system call of one `kind`.
 fn traced(node: &Node, call: &CniCall, kind: &str, what: &str, nth: usize) -> CniOutput {
