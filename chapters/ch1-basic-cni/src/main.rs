@@ -3,10 +3,9 @@
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use ch1_basic_cni::args::Request;
-use ch1_basic_cni::config::{self, NetConf};
-use ch1_basic_cni::error::CniError;
-use ch1_basic_cni::{add, check, del, gc, status, version};
+use ch1_basic_cni::{
+    add, args::Request, check, config, config::NetConf, del, error::CniError, gc, status, version,
+};
 use serde_json::Value;
 
 fn main() -> ExitCode {

@@ -3,10 +3,9 @@
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use ch2_tc_ebpf::args::Request;
-use ch2_tc_ebpf::config::{self, NetConf};
-use ch2_tc_ebpf::error::CniError;
-use ch2_tc_ebpf::{add, check, del, gc, status, version};
+use ch2_tc_ebpf::{
+    add, args::Request, check, config, config::NetConf, del, error::CniError, gc, status, version,
+};
 use serde_json::Value;
 
 fn main() -> ExitCode {
