@@ -71,3 +71,66 @@ fn a_ping_between_two_pods_is_one_line_for_the_request_and_one_for_the_reply() {
     }
     assert_eq!((count(&request), count(&reply)), (3, 3), "{:?}", trace.lines(&a_address));
 }
+
+/// Gives the pinned program one packet (BPF_PROG_TEST_RUN) and returns its verdict, or `None`
+/// if the kernel takes the packet for none.
+fn verdict(node: &Node, packet: &[u8]) -> Option<u64> {
+    fs::write(node.path("/run/lab/packet"), packet).unwrap();
+    let run = ["bpftool", "-j", "prog", "run", "pinned", "/sys/fs/bpf/ebpfcni", "data_in"];
+    let output = node.command(run[0]).args(&run[1..]).arg("/run/lab/packet").output().unwrap();
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    json["retval"].as_u64()
+}
+
+/// An Ethernet frame: addresses, this type, this payload.
+fn frame(ethertype: u16, payload: &[u8]) -> Vec<u8> {
+    [&[2; 12][..], &ethertype.to_be_bytes(), payload].concat()
+}
+
+/// An IPv4 header of this many 32-bit words from and to these addresses.
+fn ipv4(words: u8, from: [u8; 4], to: [u8; 4]) -> Vec<u8> {
+    let mut header = vec![0; usize::from(words) * 4];
+    header[0] = 0x40 | words;
+    header[8..10].copy_from_slice(&[64, 17]);
+    header[12..16].copy_from_slice(&from);
+    header[16..20].copy_from_slice(&to);
+    header
+}
+
+#[test]
+fn every_packet_passes_and_only_ipv4_is_printed() {
+    const OK: u64 = 0;
+    let node = node();
+    let trace = Trace::new(&node);
+    add(&node, &node.sandbox().unwrap(), &conf_with(json!({})));
+    let id = node.pid().to_be_bytes();
+    let from = |kind: u8| [100, kind, id[2], id[3]];
+    let address = |kind: u8| std::net::Ipv4Addr::from(from(kind)).to_string();
+    let ip = |kind: u8, words: u8| ipv4(words, from(kind), [192, 0, 2, 1]);
+    let mut jumbo = ip(3, 5);
+    jumbo.resize(3000, 0);
+
+    // What the kernel takes for no packet at all (at the least what has no Ethernet header, and
+    // by its version also what is too short for its type) does not reach the program.
+    for (ethertype, shortest) in [(0x0800, 34), (0x0806, 15)] {
+        for length in 0..34 {
+            let verdict = verdict(&node, &frame(ethertype, &ip(1, 5))[..length]);
+            let reached = verdict.is_some() || length >= shortest;
+            assert_eq!(verdict, reached.then_some(OK), "{length} bytes of {ethertype:#x}");
+        }
+    }
+    let cases = [
+        ("bare IPv4 header", frame(0x0800, &ip(2, 5)), 2, 1),
+        ("jumbo", frame(0x0800, &jumbo), 3, 1),
+        ("IPv4 options", frame(0x0800, &ip(4, 15)), 4, 1),
+        ("ARP", frame(0x0806, &ip(5, 5)), 5, 0),
+        ("IPv6", frame(0x86dd, &[0x60; 40]), 6, 0),
+        ("VLAN tag in band", frame(0x8100, &[&[0, 1, 8, 0], &ip(7, 5)[..]].concat()), 7, 0),
+        ("802.3 length", frame(0x0100, &ip(8, 5)), 8, 0),
+    ];
+    for (what, packet, kind, lines) in cases {
+        assert_eq!(verdict(&node, &packet), Some(OK), "{what}");
+        assert_eq!(trace.lines(&address(kind)).len(), lines, "{what}");
+    }
+    assert_eq!(trace.lines(&address(1)).len(), 0, "short frames");
+}
