@@ -23,6 +23,12 @@ fn main() -> Result<()> {
         .build_and_generate(out.join("simple_tc_parser.skel.rs"))
         .context("cannot compile the eBPF program; clang is needed: sudo apt install clang")?;
 
+    SkeletonBuilder::new()
+        .source("src/bpf/return_codes.bpf.c")
+        .obj(out.join("return_codes.bpf.o"))
+        .clang_args([format!("-I{}", out.display())])
+        .build()?;
+
     let mut hasher = DefaultHasher::new();
     fs::read(&object)?.hash(&mut hasher);
     println!("cargo:rustc-env=BUILD_ID={}", hasher.finish());
