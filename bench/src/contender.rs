@@ -31,8 +31,8 @@ pub enum Contender {
 }
 
 impl Contender {
-    /// All, in the order of the tables. `ours` is our plugin's program.
-    pub fn all(ours: PathBuf, talk: PathBuf) -> Result<Vec<Self>> {
+    /// All, in the order of the tables. `ours` is chapter 1's program.
+    pub fn all(ours: PathBuf, chapter2: PathBuf, talk: PathBuf) -> Result<Vec<Self>> {
         let reference = PathBuf::from("/usr/lib/cni/bridge");
         ensure!(
             reference.exists(),
@@ -49,6 +49,7 @@ impl Contender {
         };
         let range = json!({ "podcidr": "10.13.0.0/23", "ipMasq": false });
         let masquerading = json!({ "podcidr": "10.16.0.0/23", "bridge": "masq0" });
+        let filtering = json!({ "podcidr": "10.18.0.0/23", "bridge": "tc0", "ipMasq": false });
         let like_ours = json!({
             "bridge": "cni0", "isDefaultGateway": true, "hairpinMode": true, "ipMasq": false,
             "ipam": { "type": "host-local", "subnet": "10.14.0.0/23", "dataDir": "/run/host-local" },
@@ -57,6 +58,7 @@ impl Contender {
             Self::Kernel,
             plugin("ours", ours.clone(), conf("ebpfcni", range)),
             plugin("ours, ipMasq", ours, conf("masquerading", masquerading)),
+            plugin("chapter 2", chapter2, conf("filtering", filtering)),
             plugin("reference", reference, conf("reference", like_ours)),
             plugin("ip script", talk, conf("talk", json!({}))),
         ])
@@ -130,6 +132,14 @@ fn kernel_del(pod: &Sandbox) -> Result<Duration> {
         veth::delete(&node, &attachment(pod).host_link()).await?;
         Ok(start.elapsed())
     })
+}
+
+/// Takes chapter 2's program out of the kernel's pins: the next ADD is a first one.
+pub fn forget_program() -> Result<()> {
+    for pin in ["/sys/fs/bpf/ebpfcni", "/sys/fs/bpf/ebpfcni-build"] {
+        fs::remove_file(pin).with_context(|| format!("cannot remove {pin}"))?;
+    }
+    Ok(())
 }
 
 /// The talk's script as a program inside the node.

@@ -54,10 +54,10 @@ impl Rows {
 
 fn main() -> Result<()> {
     let cli = Cli::parse();
-    let ours = chapter::build("ch1")?;
+    let (ours, chapter2) = (chapter::build("ch1")?, chapter::build("ch2")?);
     let node = Node::new()?;
     let talk = node.enter(contender::write_talk)??;
-    let contenders = Contender::all(ours, talk)?;
+    let contenders = Contender::all(ours, chapter2, talk)?;
     let mut rows = Rows::default();
 
     // The calls are made from a thread inside the node, so that a process start costs what it
@@ -78,6 +78,17 @@ fn main() -> Result<()> {
             }
         }
         for (_, pod) in turn {
+            pod.remove(&node)?;
+        }
+    }
+    eprintln!("chapter 2, load, verify and pin …");
+    for contender in contenders.iter().filter(|contender| contender.name() == "chapter 2") {
+        for round in 0..cli.rounds {
+            let pod = node.sandbox()?;
+            node.enter(contender::forget_program)??;
+            let add = node.enter(|| contender.run("ADD", &pod, round))??;
+            rows.record(contender.name(), "first ADD", add)?;
+            node.enter(|| contender.run("DEL", &pod, round))??;
             pod.remove(&node)?;
         }
     }
