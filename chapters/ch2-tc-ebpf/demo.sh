@@ -39,6 +39,10 @@ run "as_root grep -a 'Got a packet' $instance/trace"
 say "$(hex "$a") is $a, my-pod; $(hex "$b") is $b, my-pod-2: the request and the reply, each seen as its sender's."
 expect "from $(hex "$a") to $(hex "$b")" "from $(hex "$b") to $(hex "$a")"
 
+say 'The same with bpftool, from the common trace_pipe. It would wait for ever; one second is enough.'
+run "lab exec my-pod -- ping -c1 -W2 $b >/dev/null; { as_root timeout 1 bpftool prog tracelog || true; } | tail -n 2"
+expect 'TC: Got a packet'
+
 say 'A filter is a part of its link: with the pod it goes.'
 run 'lab pod rm my-pod my-pod-2'
 run 'lab node-exec -- bpftool net'

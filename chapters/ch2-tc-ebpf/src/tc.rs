@@ -101,7 +101,7 @@ fn load_and_pin() -> Result<ProgramHandle> {
     let mut skeleton = skeleton::SimpleTcParserSkelBuilder::default()
         .open(&mut object)
         .and_then(OpenSkel::load)
-        .map_err(|error| anyhow!(error).context(refusal()))?;
+        .map_err(|error| refusal(&error))?;
     let new = format!("{PIN}-new");
     let _ = fs::remove_file(&new); // of a plugin that was killed here
     skeleton.progs.simple_tc_parser.pin(&new).with_context(|| format!("cannot pin {new}"))?;
@@ -116,12 +116,14 @@ fn load_and_pin() -> Result<ProgramHandle> {
 }
 
 /// Why the kernel did not take the program, with all that the verifier said.
-fn refusal() -> String {
-    let log = said();
-    if log.contains("-EPERM") || log.contains("Operation not permitted") {
-        return format!("this process may not load eBPF programs (CAP_BPF, CAP_NET_ADMIN): {log}");
-    }
-    format!("the kernel refused the eBPF program: {log}")
+fn refusal(error: &libbpf_rs::Error) -> anyhow::Error {
+    let why = match error.kind() {
+        libbpf_rs::ErrorKind::PermissionDenied if said().contains("-EPERM") => {
+            "this process may not load eBPF programs: it needs CAP_BPF and CAP_NET_ADMIN"
+        }
+        _ => "the kernel refused the eBPF program",
+    };
+    anyhow!("{error}\n{}", said()).context(why)
 }
 
 /// libbpf's messages, the verifier's log among them.
