@@ -71,3 +71,19 @@ build_lab() {
   cargo build --quiet --locked --package lab || die "the lab does not build"
   LAB=${CARGO_TARGET_DIR:-$ROOT/target}/debug/lab
 }
+# What the cluster takes beyond the lab.
+CLUSTER_PACKAGES=(containerd runc containernetworking-plugins nftables conntrack busybox-static kmod)
+
+# What a machine without a network is given, if it is: see scripts/cluster bundle.
+BUNDLE=$ROOT/bundle
+
+# plugin_of CHAPTER: the path of its plugin, built unless it comes with the bundle.
+plugin_of() {
+  if [ -x "$BUNDLE/plugins/$1" ]; then
+    echo "$BUNDLE/plugins/$1"
+  else
+    need_lab >&2
+    build_lab >&2
+    "$LAB" build "$1" || die "$1 does not build"
+  fi
+}

@@ -1,0 +1,9 @@
+// CoreDNS with upstream's list of plugins.
+package main
+
+import (
+	_ "github.com/coredns/coredns/core/plugin"
+	"github.com/coredns/coredns/coremain"
+)
+
+func main() { coremain.Run() }

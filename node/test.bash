@@ -1,0 +1,83 @@
+# What the tests of a real node have in common. Loaded by chapters/*/tests/node.bats, which
+# scripts/test-node runs as root on the node.
+# shellcheck shell=bash
+
+export KUBECONFIG=${KUBECONFIG:-/etc/kubernetes/admin.conf}
+CHAPTER=$(basename "$(dirname "$BATS_TEST_DIRNAME")")
+CONFIGURATION=/etc/cni/net.d/10-ebpfcni.conf
+LEASES=/run/ebpfcni/ebpfcni
+NODE=$(hostname)
+
+# eventually COMMAND…: waits until it succeeds; an emulated machine may take minutes.
+eventually() {
+  local deadline=$((SECONDS + 900))
+  until "$@" >/dev/null 2>&1; do
+    if [ $SECONDS -gt $deadline ]; then
+      echo "never came true: $*"
+      "$@" || kubectl get pods -A -o wide
+      return 1
+    fi
+    sleep 0.5
+  done
+}
+
+# The story's first state: no plugin, a node that is NotReady, none of our pods.
+go_back() {
+  # While there is a plugin: without one, containerd cannot take a pod down.
+  kubectl cordon "$NODE"
+  kubectl delete deployments,services --selector='!component' # all but kubernetes itself
+  kubectl delete pods --all --now
+  kubectl delete pods --namespace=kube-system --selector=k8s-app=kube-dns --now
+  eventually leases_are ''
+  rm -f "$CONFIGURATION" /opt/cni/bin/ebpfcni
+  kubectl uncordon "$NODE"
+  eventually node_is False
+}
+
+# Chapter and plugin as scripts/test-node gave them, or others.
+installed() {
+  node/install "${1:-${CHAPTER%%-*}}" "${2:-$PLUGIN}"
+  eventually node_is True
+}
+
+# running POD…: these pods run, each serving its name on port 80.
+running() {
+  local pod
+  for pod; do
+    kubectl get pod "$pod" >/dev/null 2>&1 ||
+      kubectl run "$pod" --image=busybox:1.35 -- sh -c 'hostname >/tmp/index.html && exec httpd -f -h /tmp'
+  done
+  kubectl wait --for=condition=Ready --timeout=15m "${@/#/pod/}"
+}
+
+# in_pod POD COMMAND…
+in_pod() { kubectl exec "$1" -- "${@:2}"; }
+ip_of() { kubectl get pod "$1" -o jsonpath='{.status.podIP}'; }
+phase_of() { kubectl get pod "$1" -o jsonpath='{.status.phase}'; }
+
+# node_is True|False: its Ready condition.
+node_is() {
+  kubectl get node "$NODE" -o jsonpath='{.status.conditions[?(@.type=="Ready")].status}' | grep -qx "$1"
+}
+
+# Addresses of all pods with a network of their own, as the API server knows them, and as leases.
+pod_addresses() {
+  kubectl get pods -A -o jsonpath='{range .items[?(@.spec.hostNetwork!=true)]}{.status.podIP}{"\n"}{end}' | grep . | sort || true
+}
+lease_addresses() { find "$LEASES" -name '*@*' -printf '%f\n' 2>/dev/null | sed 's/@.*//' | sort; }
+leases_are() { [ "$(lease_addresses)" = "$1" ]; }
+leases_are_the_pods() { leases_are "$(pod_addresses)"; }
+pod_links() { ip -o link show master bridge0 2>/dev/null | sed 's/^[0-9]*: \([^@]*\)@.*/\1/' | sort; }
+
+# log_of kubelet|containerd: all it has said since the node exists.
+log_of() {
+  if [ -d /run/systemd/system ]; then journalctl --unit "$1" --boot; else cat "/var/log/$1.log"; fi
+}
+
+# restart kubelet|containerd, and wait until it is another process.
+restart() {
+  local before
+  before=$(pgrep -ox "$1")
+  if [ -d /run/systemd/system ]; then systemctl restart "$1"; else pkill -x "$1"; fi
+  eventually sh -c "pgrep -ox $1 | grep -vx $before"
+}
