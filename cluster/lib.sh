@@ -1,5 +1,6 @@
 # The cluster's node: started, found, entered, ended. Sourced.
 # shellcheck shell=bash
+# shellcheck disable=SC2016,SC2034  # expanded on the node; used by whoever sources this
 
 CLUSTER=${CARGO_TARGET_DIR:-$ROOT/target}/cluster
 # What the node writes; gone when it ends. PROGRAMS and IMAGES stay, they cost minutes.
@@ -19,6 +20,16 @@ on_node() {
   as_root nsenter --target "$NODE_PID" --mount --net --uts --ipc --pid -- env \
     KUBECONFIG=/etc/kubernetes/admin.conf KUBECACHEDIR=/run/kubectl \
     sh -c 'cd "$0" && exec "$@"' "$ROOT" "$@"
+}
+
+# on_kubernetes COMMAND…: as root on the Kubernetes node: this machine if it is one (the VM), else
+# the cluster's.
+on_kubernetes() {
+  if [ -e /etc/kubernetes/kubelet.conf ]; then as_root "$@"; else on_node "$@"; fi
+}
+need_kubernetes() {
+  [ -e /etc/kubernetes/kubelet.conf ] || find_node ||
+    die "there is no Kubernetes node: make one by scripts/cluster up, or run this in the VM"
 }
 
 # The subtree is below every hierarchy of cgroups v1, or below the one of v2.
@@ -42,7 +53,7 @@ start_node() {
 # Ends the node, also a half-made one, and removes what it has left. Nothing there is no error.
 end_node() {
   # Its first process takes all others along, and with them go the namespaces and mounts.
-  while NODE_PID=$(as_root pgrep -fx "/bin/bash cluster/node.sh $NODE .*" | head -n1) && [ "$NODE_PID" ]; do
+  while NODE_PID=$(as_root pgrep -fx "bash cluster/node.sh $NODE .*" | head -n1) && [ "$NODE_PID" ]; do
     as_root kill -9 "$NODE_PID" || true
     sleep 0.1
   done

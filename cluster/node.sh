@@ -57,6 +57,7 @@ keep() {
 }
 kubelet() {
   until [ -e /var/lib/kubelet/config.yaml ]; do sleep 0.2; done
+  # shellcheck disable=SC1091  # kubeadm writes it
   . /var/lib/kubelet/kubeadm-flags.env
   # shellcheck disable=SC2086  # several flags in one variable
   command kubelet --bootstrap-kubeconfig=/etc/kubernetes/bootstrap-kubelet.conf \

@@ -21,6 +21,9 @@ eventually() {
   done
 }
 
+# `! COMMAND` does not end a test.
+not() { ! "$@"; }
+
 # The story's first state: no plugin, a node that is NotReady, none of our pods.
 go_back() {
   # While there is a plugin: without one, containerd cannot take a pod down.
@@ -30,8 +33,9 @@ go_back() {
   kubectl delete pods --namespace=kube-system --selector=k8s-app=kube-dns --now
   eventually leases_are ''
   rm -f "$CONFIGURATION" /opt/cni/bin/ebpfcni
-  kubectl uncordon "$NODE"
   eventually node_is False
+  eventually node_is_tainted # else a pod could still be scheduled here
+  kubectl uncordon "$NODE"
 }
 
 # Chapter and plugin as scripts/test-node gave them, or others.
@@ -40,12 +44,16 @@ installed() {
   eventually node_is True
 }
 
-# running POD…: these pods run, each serving its name on port 80.
+# run_pod POD: it serves its name on port 80.
+run_pod() {
+  kubectl run "$1" --image=busybox:1.35 -- sh -c 'hostname >/tmp/index.html && exec httpd -f -h /tmp'
+}
+
+# running POD…: these pods run.
 running() {
   local pod
   for pod; do
-    kubectl get pod "$pod" >/dev/null 2>&1 ||
-      kubectl run "$pod" --image=busybox:1.35 -- sh -c 'hostname >/tmp/index.html && exec httpd -f -h /tmp'
+    kubectl get pod "$pod" >/dev/null 2>&1 || run_pod "$pod"
   done
   kubectl wait --for=condition=Ready --timeout=15m "${@/#/pod/}"
 }
@@ -60,14 +68,22 @@ node_is() {
   kubectl get node "$NODE" -o jsonpath='{.status.conditions[?(@.type=="Ready")].status}' | grep -qx "$1"
 }
 
+node_is_tainted() {
+  kubectl get node "$NODE" -o jsonpath='{.spec.taints[*].key}' | grep -w node.kubernetes.io/not-ready
+}
+
 # Addresses of all pods with a network of their own, as the API server knows them, and as leases.
 pod_addresses() {
-  kubectl get pods -A -o jsonpath='{range .items[?(@.spec.hostNetwork!=true)]}{.status.podIP}{"\n"}{end}' | grep . | sort || true
+  kubectl get pods -A --no-headers -o custom-columns=:.spec.hostNetwork,:.status.podIP | awk '$1 != "true" {print $2}' | sort
 }
 lease_addresses() { find "$LEASES" -name '*@*' -printf '%f\n' 2>/dev/null | sed 's/@.*//' | sort; }
 leases_are() { [ "$(lease_addresses)" = "$1" ]; }
 leases_are_the_pods() { leases_are "$(pod_addresses)"; }
+# The host ends of all pods' veths, and of one pod.
 pod_links() { ip -o link show master bridge0 2>/dev/null | sed 's/^[0-9]*: \([^@]*\)@.*/\1/' | sort; }
+
+link_of() { basename "$LEASES/$(ip_of "$1")@"* | sed 's/.*@//'; }
+no_netns() { [ -z "$(find /run/netns -name 'cni-*')" ]; }
 
 # log_of kubelet|containerd: all it has said since the node exists.
 log_of() {

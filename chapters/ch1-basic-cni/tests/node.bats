@@ -6,10 +6,10 @@ setup_file() { go_back; }
 
 @test "without a plugin the node is NotReady, and pods stay Pending" {
   node_is False
-  kubectl run my-pod --image=busybox:1.35 -- sleep infinity
+  run_pod my-pod
   eventually sh -c 'kubectl describe pod my-pod | grep -q node.kubernetes.io/not-ready'
   [ "$(phase_of my-pod)" = Pending ]
-  kubectl get pods --namespace=kube-system --selector=k8s-app=kube-dns | grep Pending
+  eventually sh -c 'kubectl get pods --namespace=kube-system --selector=k8s-app=kube-dns | grep Pending'
 }
 
 @test "with it the node is Ready, and pods run with addresses from its podCIDR" {
@@ -47,9 +47,9 @@ setup_file() { go_back; }
   kubectl get service my-pod || kubectl expose pod my-pod --port=80
   cluster_ip=$(kubectl get service my-pod -o jsonpath='{.spec.clusterIP}')
   for client in my-pod-2 my-pod; do
-    eventually in_pod "$client" wget -T5 -qO- "http://$cluster_ip"
-    eventually in_pod "$client" wget -T5 -qO- http://my-pod
-    [ "$(in_pod "$client" wget -T5 -qO- http://my-pod.default.svc.cluster.local)" = my-pod ]
+    eventually in_pod "$client" timeout 5 wget -qO- "http://$cluster_ip"
+    eventually in_pod "$client" timeout 5 wget -qO- http://my-pod
+    [ "$(in_pod "$client" timeout 5 wget -qO- http://my-pod.default.svc.cluster.local)" = my-pod ]
   done
 }
 
@@ -86,6 +86,6 @@ setup_file() { go_back; }
   go_back
   leases_are ''
   [ -z "$(pod_links)" ]
-  [ -z "$(find /run/netns -name 'cni-*')" ]
-  ! nft list tables | grep ebpfcni
+  eventually no_netns
+  not grep ebpfcni <(nft list tables)
 }

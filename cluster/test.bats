@@ -1,0 +1,68 @@
+# scripts/cluster leaves the machine as it was, whatever happens to it. Run by scripts/test --node;
+# ends the cluster's node if there is one.
+
+# All that a node could leave: processes, namespaces, mounts, cgroups, links, rules, settings, files.
+state() {
+  ps --ppid 2 -p 2 --deselect -o args | sort
+  lsns -rno NS,TYPE | sort
+  findmnt -rno TARGET,FSTYPE
+  find /sys/fs/cgroup -type d | sort
+  ip -o link show
+  ip route show table all
+  nft list ruleset
+  sysctl -a --pattern '^(kernel|net|vm)\.' 2>/dev/null | grep -v '^kernel.random\|^kernel.ns_last_pid'
+  find /etc /opt /usr /run /var/lib /var/log /root /sys/fs/bpf -xdev -path /root/.cache -prune -o -newer "$STAMP" ! -type d -print
+  find "${CARGO_TARGET_DIR:-target}/cluster" -path '*/programs/*' -prune -o -print | sort
+}
+
+setup() {
+  cd "$BATS_TEST_DIRNAME/.."
+  scripts/cluster down
+  STAMP=$BATS_TEST_TMPDIR/stamp
+  touch "$STAMP"
+  state >"$BATS_TEST_TMPDIR/before"
+}
+
+teardown() { scripts/cluster down; }
+
+# Processes that have just been killed need a moment to go.
+left_as_it_was() {
+  local deadline=$((SECONDS + 10))
+  until state | diff "$BATS_TEST_TMPDIR/before" - >"$BATS_TEST_TMPDIR/left" || [ $SECONDS -gt $deadline ]; do
+    sleep 0.2
+  done
+  cat "$BATS_TEST_TMPDIR/left"
+  [ ! -s "$BATS_TEST_TMPDIR/left" ]
+}
+
+@test "down leaves the machine as it was, with pods running" {
+  scripts/cluster up
+  scripts/cluster kubectl run my-pod --image=busybox:1.35 -- sleep infinity
+  scripts/cluster kubectl wait --for=condition=Ready --timeout=5m pod/my-pod
+  scripts/cluster down
+  left_as_it_was
+}
+
+@test "an up that is interrupted anywhere can be repeated, and undone" {
+  for moment in 'Starting the node' 'Importing images' '\[certs\]' '\[wait-control-plane\]' '\[addons\]'; do
+    setsid scripts/cluster up >"$BATS_TEST_TMPDIR/up" 2>&1 3>&- &
+    until grep -q "$moment" "$BATS_TEST_TMPDIR/up"; do kill -0 $!; done
+    kill -KILL -- -$!
+    wait $! || true
+    [ "$moment" != '\[wait-control-plane\]' ] || scripts/cluster down
+  done
+  scripts/cluster up
+  scripts/cluster up # twice is harmless
+  scripts/cluster kubectl get nodes | grep -w Ready
+  scripts/cluster down
+  left_as_it_was
+}
+
+@test "of two at once, one says that the other is at work" {
+  scripts/cluster up >/dev/null 2>&1 3>&- &
+  until [ "$(flock -n "${CARGO_TARGET_DIR:-target}/cluster/lock" echo free)" != free ]; do kill -0 $!; done
+  run scripts/cluster up
+  wait $!
+  [ "$status" = 1 ]
+  [ "$output" = 'cluster: another scripts/cluster is at work' ]
+}
