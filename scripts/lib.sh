@@ -71,19 +71,25 @@ build_lab() {
   cargo build --quiet --locked --package lab || die "the lab does not build"
   LAB=${CARGO_TARGET_DIR:-$ROOT/target}/debug/lab
 }
-# What the cluster takes beyond the lab.
-CLUSTER_PACKAGES=(containerd runc containernetworking-plugins nftables conntrack busybox-static kmod)
 
-# What a machine without a network is given, if it is: see scripts/cluster bundle.
+# What a Kubernetes node takes, and its tests.
+NODE_PACKAGES=(containerd runc containernetworking-plugins nftables conntrack kmod iproute2 iputils-ping procps bats)
+
+# What a VM without a network is given, if it is: see scripts/cluster bundle.
 BUNDLE=$ROOT/bundle
 
-# plugin_of CHAPTER: the path of its plugin, built unless it comes with the bundle.
+# plugin_of CHAPTER: the path of its plugin, from the bundle where nothing can be built.
 plugin_of() {
-  if [ -x "$BUNDLE/plugins/$1" ]; then
+  if [ -x "$BUNDLE/plugins/$1" ] && ! command -v cargo >/dev/null; then
     echo "$BUNDLE/plugins/$1"
   else
     need_lab >&2
     build_lab >&2
     "$LAB" build "$1" || die "$1 does not build"
   fi
+}
+
+# The short names of the chapters that have a file of this name in tests/.
+chapters_with() {
+  find chapters -path "*/tests/$1" | sed 's|chapters/\([^-]*\).*|\1|' | sort
 }
