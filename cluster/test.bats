@@ -19,7 +19,7 @@ state() {
 }
 
 setup() {
-  cd "$BATS_TEST_DIRNAME/.."
+  cd "$BATS_TEST_DIRNAME/.." || return
   scripts/cluster down
   STAMP=$BATS_TEST_TMPDIR/stamp
   touch "$STAMP"

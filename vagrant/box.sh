@@ -31,7 +31,7 @@ build_box() {
   echo 'Vagrant.configure("2") { }' >"$WORK/Vagrantfile"
   tar -cf "$BOX.new" -C "$WORK" metadata.json Vagrantfile box.img
   mv "$BOX.new" "$BOX"
-  rm -rf "$root" "$disk" "$WORK/box.img"
+  rm -rf "$root" "$disk" "$mount" "$WORK"/{box.img,metadata.json,Vagrantfile}
 }
 
 # What Vagrant asks of a box: a user with its public key and sudo, SSH, and DHCP.

@@ -1,4 +1,4 @@
-# The chapter on a real Kubernetes node: `scripts/test-node` and the chapter's short name.
+# The plugin on a real Kubernetes node: `scripts/test-node` and a chapter, `ch1`.
 
 load ../../../node/test
 

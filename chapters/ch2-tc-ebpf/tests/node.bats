@@ -1,4 +1,4 @@
-# The chapter on a real Kubernetes node: `scripts/test-node` and the chapter's short name.
+# The plugin on a real Kubernetes node: `scripts/test-node` and a chapter, `ch1`.
 
 load ../../../node/test
 
@@ -88,85 +88,4 @@ setup_file() { go_back; }
   [ -z "$(pod_links)" ]
   eventually no_netns
   not grep ebpfcni <(nft list tables)
-}
-
-has_filter() { tc filter show dev "$1" ingress | grep simple_tc_parse; }
-
-# An address as the program prints it.
-hex() {
-  IFS=. read -ra bytes <<<"$1"
-  printf '0x%x%02x%02x%02x' "${bytes[@]}"
-}
-
-# A tracefs instance of our own: whoever reads the machine's one trace_pipe takes the lines
-# away from all others.
-start_trace() {
-  [ -d /sys/kernel/tracing/instances ] || mount -t tracefs tracefs /sys/kernel/tracing
-  TRACE=$(mktemp -d -p /sys/kernel/tracing/instances ebpfcni.XXXXXX)
-  echo 1 >"$TRACE/events/bpf_trace/bpf_trace_printk/enable"
-}
-teardown() { [ -z "${TRACE-}" ] || rmdir "$TRACE"; }
-
-@test "the filter is on every pod's veth" {
-  installed
-  running my-pod my-pod-2
-  [ "$(pod_links | wc -l)" -ge 2 ]
-  for link in $(pod_links); do has_filter "$link"; done
-}
-
-@test "a ping between two pods is a line for the request and one for the reply" {
-  installed
-  running my-pod my-pod-2
-  a=$(ip_of my-pod) b=$(ip_of my-pod-2)
-  start_trace
-  in_pod my-pod ping -c1 -W5 "$b"
-  eventually grep "TC: Got a packet from $(hex "$a") to $(hex "$b")" "$TRACE/trace"
-  eventually grep "TC: Got a packet from $(hex "$b") to $(hex "$a")" "$TRACE/trace"
-}
-
-@test "pods of chapter 1 keep their network through the upgrade; the filter comes with a restart" {
-  go_back
-  installed ch1 "$PLUGIN_BEFORE"
-  running my-pod
-  old=$(link_of my-pod)
-  ping -i 0.2 "$(ip_of my-pod)" >"$BATS_TEST_TMPDIR/ping" 3>&- &
-  installed
-  running my-pod-2
-  in_pod my-pod ping -c1 -W5 "$(ip_of my-pod-2)"
-  in_pod my-pod-2 ping -c1 -W5 "$(ip_of my-pod)"
-  kill -INT $!
-  wait $! || true
-  grep ' 0% packet loss' "$BATS_TEST_TMPDIR/ping"
-  has_filter "$(link_of my-pod-2)"
-  not has_filter "$old"
-
-  kubectl delete pod my-pod --now
-  running my-pod
-  has_filter "$(link_of my-pod)"
-  not ip link show "$old"
-}
-
-@test "pods of this chapter keep network and filter when chapter 1 is back, and it cleans up after them" {
-  installed
-  running my-pod
-  link=$(link_of my-pod)
-  installed ch1 "$PLUGIN_BEFORE"
-  running my-pod-2
-  in_pod my-pod-2 ping -c1 -W5 "$(ip_of my-pod)"
-  has_filter "$link"
-  kubectl delete pod my-pod --now
-  eventually leases_are_the_pods
-  not ip link show "$link"
-}
-
-@test "at each moment of an installation there is a whole plugin" {
-  installed
-  for _ in {1..10}; do
-    node/install ch1 "$PLUGIN_BEFORE"
-    node/install ch2 "$PLUGIN"
-  done 3>&- &
-  while kill -0 $!; do
-    CNI_COMMAND=VERSION /opt/cni/bin/ebpfcni <"$CONFIGURATION" | grep supportedVersions
-  done
-  wait $!
 }
