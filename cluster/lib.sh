@@ -8,6 +8,8 @@ NODE=$CLUSTER/node
 # Each clone of the workshop may have a node.
 CGROUP_ROOT=/ebpfcni-$(cksum <<<"$NODE" | cut -d' ' -f1)
 NODE_IP=10.200.0.2
+# node/init has been here: a node of the workshop, not somebody's.
+INITIALISED=/etc/kubernetes/.ebpfcni
 
 # Sets NODE_PID; fails if there is no node.
 find_node() {
@@ -25,10 +27,10 @@ on_node() {
 # on_kubernetes COMMAND…: as root on the Kubernetes node: this machine if it is one (the VM), else
 # the cluster's.
 on_kubernetes() {
-  if [ -e /etc/kubernetes/kubelet.conf ]; then as_root "$@"; else on_node "$@"; fi
+  if [ -e "$INITIALISED" ]; then as_root "$@"; else on_node "$@"; fi
 }
 need_kubernetes() {
-  [ -e /etc/kubernetes/kubelet.conf ] || find_node ||
+  [ -e "$INITIALISED" ] || find_node ||
     die "there is no Kubernetes node: make one by scripts/cluster up, or run this in the VM"
 }
 
