@@ -1,6 +1,6 @@
 module ebpfcni.workshop/etcd
 
-go 1.24.0
+go 1.26
 
 require go.etcd.io/etcd/server/v3 v3.6.15
 
