@@ -25,6 +25,7 @@ version_flags() {
 build_programs() {
   local program
   mkdir -p "$PROGRAMS"
+  [ -e "$PROGRAMS/images" ] || echo "The first build downloads 0.4 GB of modules and takes about 8 minutes on two cores."
   for program in etcd coredns kubernetes images; do
     echo "Building $program …"
     (cd "cluster/$program" && CGO_ENABLED=0 GOFLAGS=-buildvcs=false \

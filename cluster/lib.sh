@@ -38,7 +38,8 @@ need_kubernetes() {
 cgroup_roots() { findmnt -rno TARGET -t cgroup,cgroup2 | sed "s|$|$CGROUP_ROOT|"; }
 
 start_node() {
-  if [ -e /sys/fs/cgroup/cgroup.controllers ]; then # v2: children get what their parent enables
+  # v2: children get what their parent enables. That stays: by the end others may count on it.
+  if [ -e /sys/fs/cgroup/cgroup.controllers ]; then
     sed -E 's/(^| )/\1+/g' /sys/fs/cgroup/cgroup.controllers | as_root tee /sys/fs/cgroup/cgroup.subtree_control >/dev/null
   fi
   cgroup_roots | as_root xargs mkdir -p
