@@ -66,5 +66,5 @@ end_node() {
       as_root find "$directory" -depth -type d -exec rmdir {} + 2>/dev/null || sleep 0.1
     done
   done
-  as_root rm -rf "$NODE" "$NODE.pid"
+  as_root rm -rf "$NODE" "$NODE.pid" "$NODE.log"
 }

@@ -15,7 +15,8 @@ state() {
   nft list ruleset
   sysctl -a --pattern '^(kernel|net|vm)\.' 2>/dev/null | grep -v '^kernel.random\|^kernel.ns_last_pid'
   find /etc /opt /usr /run /var/lib /var/log /root /sys/fs/bpf -xdev -path '/root/.*' -prune -o -newer "$STAMP" ! -type d -print
-  find "${CARGO_TARGET_DIR:-target}/cluster" -path '*/programs/*' -prune -o -print | sort
+  # Programs and images stay: they cost minutes.
+  find "${CARGO_TARGET_DIR:-target}/cluster" -path '*/programs' -prune -o ! -name images.tar -print | sort
 }
 
 setup() {
