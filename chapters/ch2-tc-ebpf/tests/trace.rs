@@ -5,7 +5,7 @@
 mod plugin;
 
 use std::fs::{self, File};
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, ErrorKind};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -39,7 +39,14 @@ impl Trace {
 
 impl Drop for Trace {
     fn drop(&mut self) {
-        fs::remove_dir(&self.instance).unwrap();
+        // Busy while the trace is open, also by a child that another test's thread has forked and
+        // that has not yet come to exec.
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while let Err(error) = fs::remove_dir(&self.instance) {
+            let busy = error.kind() == ErrorKind::ResourceBusy && Instant::now() < deadline;
+            assert!(busy, "{}: {error}", self.instance.display());
+            std::thread::yield_now();
+        }
     }
 }
 
