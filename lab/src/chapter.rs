@@ -1,4 +1,4 @@
-//! Chapters: building their plugin and installing it on a node.
+//! Chapters: building their programs and installing them on a node.
 
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -7,6 +7,7 @@ use std::{env, fs};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use nix::unistd::{Uid, User};
+use serde_json::Value;
 
 use crate::node::{CNI_BIN, CNI_CONF, Node};
 
@@ -29,37 +30,74 @@ pub fn folder(chapter: &str) -> Result<PathBuf> {
     bail!("there is no chapter {chapter:?}; there are: {}", names.join(", "))
 }
 
-/// Builds a chapter's plugin and returns the program. Linked statically, since it is exec'ed for
-/// every pod and looks for no libraries then; `--target` keeps that flag from proc macros.
+/// What cargo makes of a chapter.
+struct Programs {
+    plugin: PathBuf,
+    agent: Option<PathBuf>,
+}
+
+/// Builds a chapter's plugin and returns the program.
 pub fn build(chapter: &str) -> Result<PathBuf> {
+    programs(chapter).map(|programs| programs.plugin)
+}
+
+/// Builds a chapter's agent and returns the program, if the chapter has one.
+pub fn agent(chapter: &str) -> Result<Option<PathBuf>> {
+    programs(chapter).map(|programs| programs.agent)
+}
+
+/// Linked statically, since the plugin is exec'ed for every pod and looks for no libraries then;
+/// `--target` keeps that flag from proc macros.
+fn programs(chapter: &str) -> Result<Programs> {
     let folder = folder(chapter)?;
-    let package = folder.file_name().unwrap_or_default();
-    let host = host_triple()?;
-    let status = as_caller(Command::new("cargo"))?
-        .args(["build", "--quiet", "--release", "--locked", "--target", &host, "--package"])
-        .arg(package)
+    let package = folder.file_name().unwrap_or_default().to_string_lossy();
+    let output = as_caller(Command::new("cargo"))?
+        .args(["build", "--quiet", "--release", "--locked", "--target", &host_triple()?])
+        .args(["--message-format", "json-render-diagnostics", "--package", &package])
         .env("RUSTFLAGS", "-C target-feature=+crt-static")
         .current_dir(&folder)
         .stdin(Stdio::null())
-        .status();
-    ensure!(status.context("cannot run cargo")?.success(), "chapter {chapter} does not build");
-    let workspace = folder.ancestors().nth(2).unwrap_or(&folder);
-    let target = env::var_os("CARGO_TARGET_DIR").map_or(workspace.join("target"), PathBuf::from);
-    Ok(target.join(host).join("release").join(package))
+        .stderr(Stdio::inherit())
+        .output()
+        .context("cannot run cargo")?;
+    ensure!(output.status.success(), "chapter {chapter} does not build");
+    // A line for each thing built, new or not; a program's says where it is.
+    let text = String::from_utf8_lossy(&output.stdout);
+    let program = |name: &str| {
+        let built = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let mut its = built.filter(|it| it["target"]["name"] == name);
+        its.find_map(|it| it["executable"].as_str().map(PathBuf::from))
+    };
+    let plugin = program(&package).with_context(|| format!("chapter {chapter} has no plugin"))?;
+    Ok(Programs { plugin, agent: program("ebpf-agent") })
 }
 
-/// Installs a chapter: the program by rename, then its configuration by rename, last, since
-/// with the configuration the node becomes Ready.
+/// Builds a chapter and installs it on a node.
 pub fn install(node: &Node, chapter: &str) -> Result<()> {
-    let binary = build(chapter)?;
+    let Programs { plugin, agent } = programs(chapter)?;
     let conf = folder(chapter)?.join(CONF);
     let conf =
         fs::read_to_string(&conf).with_context(|| format!("cannot read {}", conf.display()))?;
-    node.install_plugin(&binary)?;
-    node.write_config(CONF, &conf)
+    install_programs(node, &plugin, agent.as_deref(), &conf)
 }
 
-/// Takes plugin and configuration away, the configuration first.
+/// Installs a plugin and its agent, if it has one. The configuration comes last, since with it
+/// the node becomes Ready: by then the agent must be.
+pub fn install_programs(
+    node: &Node,
+    plugin: &Path,
+    agent: Option<&Path>,
+    conf: &str,
+) -> Result<()> {
+    match agent {
+        Some(agent) => node.stop_agent().and_then(|()| node.start_agent(agent))?,
+        None => node.remove_agent()?,
+    }
+    node.install_plugin(plugin)?;
+    node.write_config(CONF, conf)
+}
+
+/// Takes plugin, agent and configuration away, the configuration first.
 pub fn uninstall(node: &Node) -> Result<()> {
     for path in [format!("{CNI_CONF}/{CONF}"), format!("{CNI_BIN}/ebpfcni")] {
         let path = node.path(path);
@@ -67,7 +105,7 @@ pub fn uninstall(node: &Node) -> Result<()> {
             fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
         }
     }
-    Ok(())
+    node.remove_agent()
 }
 
 fn host_triple() -> Result<String> {

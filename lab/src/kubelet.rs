@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::containerd::{node_call, text_of};
 use crate::node::Node;
-use crate::pod::{Phase, Pod, PodSpec};
+use crate::pod::{Phase, Pod, PodSpec, now};
 
 /// What kubelet says while the directory of configurations is empty.
 pub(crate) const NO_CONFIGURATION: &str = "cni plugin not initialized";
@@ -77,13 +77,15 @@ impl Node {
     }
 
     /// Runs a pod as kubelet and containerd do: sandbox, `lo`, ADD. After a failed ADD comes DEL.
+    /// A namespace that is not there is made.
     pub fn run_pod(&self, spec: PodSpec) -> Result<Pod, RunPodError> {
         if self.pod(&spec.namespace, &spec.name).is_ok() {
             let message = format!("pods {:?} already exists", spec.name);
             return Err(anyhow::anyhow!(message).into());
         }
+        self.ensure_namespace(&spec.namespace)?;
         let mut pod = Pod::new(spec);
-        self.save_pod(&pod)?;
+        self.save_pod(&mut pod)?;
         self.start(&mut pod)?;
         Ok(pod)
     }
@@ -92,11 +94,13 @@ impl Node {
     /// stays as Terminating, and this may be called again.
     pub fn remove_pod(&self, namespace: &str, name: &str) -> Result<()> {
         let mut pod = self.pod(namespace, name)?;
+        pod.phase = Phase::Terminating;
+        pod.deleted.get_or_insert_with(now);
+        self.save_pod(&mut pod)?;
         if let Some(sandbox) = pod.sandbox.clone() {
             if let Err(error) = self.del_pod(&pod, &sandbox) {
-                pod.phase = Phase::Terminating;
                 pod.message = format!("{error:#}");
-                self.save_pod(&pod)?;
+                self.save_pod(&mut pod)?;
                 return Err(error);
             }
             sandbox.remove(self)?;

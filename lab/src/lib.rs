@@ -1,22 +1,32 @@
 //! The fake node: namespaces, and a runtime that plays containerd and kubelet truthfully.
 //!
-//! A [`Node`] is what a CNI plugin sees of a Kubernetes node. Tests make their own, each gone
-//! when dropped; people keep one by the `lab` command.
+//! A [`Node`] is what a CNI plugin sees of a Kubernetes node, and its directory of manifests is
+//! what an agent sees of the API server. Tests make their own node, gone when dropped; people
+//! keep one by the `lab` command.
 
+mod agent;
+mod apply;
 mod cni;
 mod containerd;
+mod kind;
 mod kubelet;
+mod manifests;
 mod namespaces;
 mod netconf;
 mod node;
+mod object;
 mod pod;
+mod processes;
 mod sandbox;
 
 pub mod chapter;
 pub mod registry;
 
+pub use agent::AGENT;
 pub use cni::{CniCall, CniOutput, feed};
+pub use kind::Kind;
 pub use kubelet::{NodeStatus, RunPodError};
 pub use node::Node;
+pub use object::{Object, check_name};
 pub use pod::{Phase, Pod, PodSpec};
 pub use sandbox::Sandbox;

@@ -3,9 +3,14 @@
 mod commands;
 mod table;
 
+use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use lab::Kind;
+
+use commands::{AgentCommand, CreateCommand, Listed, Namespace, PodCommand, Selection};
 
 /// A fake Kubernetes node in seconds: look at what a CNI plugin does.
 #[derive(Debug, Parser)]
@@ -20,22 +25,25 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Make a node and install a chapter's plugin on it, or none
+    /// Make a node and install a chapter on it, or none
     Up {
         /// ch1, ch2, … or none
         chapter: String,
     },
-    /// Install a chapter's plugin and configuration on a running node
+    /// Install a chapter on a running node: agent, plugin, configuration
     Install {
         /// ch1, ch2, …
         chapter: String,
     },
-    /// Build a chapter's plugin and print where the program is
+    /// Build a chapter and print where its plugin is
     Build {
         /// ch1, ch2, …
         chapter: String,
+        /// Where its agent is; nothing if it has none
+        #[arg(long)]
+        agent: bool,
     },
-    /// Take plugin and configuration away: the node is NotReady again
+    /// Take configuration, plugin and agent away: the node is NotReady again
     Uninstall,
     /// List the nodes
     Nodes {
@@ -49,16 +57,50 @@ enum Command {
     /// List pods
     Pods {
         #[command(flatten)]
-        namespace: Namespace,
-        /// Of all namespaces
-        #[arg(short = 'A', long)]
-        all_namespaces: bool,
-        /// A column with the labels
-        #[arg(long)]
-        show_labels: bool,
+        listed: Listed,
         /// json: everything; wide: why a pod does not run
         #[arg(short, long, value_enum)]
         output: Option<Output>,
+    },
+    /// Apply objects: namespaces, network policies, pods
+    Apply {
+        /// Files, directories of files, or - for stdin
+        #[arg(short = 'f', long = "filename", value_name = "FILE", num_args = 1.., required = true)]
+        files: Vec<PathBuf>,
+    },
+    /// Make an object
+    #[command(subcommand)]
+    Create(CreateCommand),
+    /// Delete objects, by files or by kind and name
+    Delete(Selection),
+    /// List objects: networkpolicies, namespaces, pods
+    Get {
+        /// networkpolicies, namespaces or pods
+        kind: Kind,
+        #[command(flatten)]
+        listed: Listed,
+    },
+    /// Set or remove labels of a pod or a namespace
+    Label {
+        /// pod or namespace
+        kind: Kind,
+        /// Its name
+        object: String,
+        /// KEY=VALUE sets a label, KEY- removes it
+        #[arg(required = true, value_name = "LABEL")]
+        changes: Vec<String>,
+        #[command(flatten)]
+        namespace: Namespace,
+    },
+    /// Start or end the node's agent, or see its log
+    #[command(subcommand)]
+    Agent(AgentCommand),
+    /// The command line of the node's agent: endpoint list, monitor, …
+    #[command(disable_help_flag = true)]
+    EbpfAgent {
+        /// What the agent is asked
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
     },
     /// Run a command in a pod
     Exec {
@@ -82,35 +124,6 @@ enum Command {
         #[arg(long)]
         all: bool,
     },
-}
-
-#[derive(Debug, Subcommand)]
-enum PodCommand {
-    /// Run a pod
-    Run {
-        /// Its name
-        name: String,
-        #[command(flatten)]
-        namespace: Namespace,
-        /// Labels: KEY=VALUE,KEY=VALUE
-        #[arg(short, long, value_delimiter = ',', value_name = "KEY=VALUE")]
-        labels: Vec<String>,
-    },
-    /// Remove pods
-    Rm {
-        /// Their names
-        #[arg(required = true)]
-        names: Vec<String>,
-        #[command(flatten)]
-        namespace: Namespace,
-    },
-}
-
-#[derive(Debug, clap::Args)]
-struct Namespace {
-    /// The pod's namespace
-    #[arg(short, long, default_value = "default")]
-    namespace: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -7,14 +7,12 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use nix::sched::{CloneFlags, unshare};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 
 use crate::namespaces::Namespaces;
+use crate::processes;
 
 /// Where plugins and their configurations are, as on every Kubernetes node.
 pub(crate) const CNI_BIN: &str = "/opt/cni/bin";
@@ -24,7 +22,7 @@ pub(crate) const CNI_CONF: &str = "/etc/cni/net.d";
 #[derive(Debug)]
 pub struct Node {
     name: String,
-    id: String,
+    pub(crate) id: String,
     pid: u32,
     pub(crate) namespaces: Namespaces,
     /// Set if the node goes when this value goes: it holds the other end of the holder's stdin,
@@ -37,7 +35,7 @@ impl Node {
     pub fn new() -> Result<Self> {
         let id = format!("test-{:016x}", fastrand::u64(..));
         let mut holder = start_holder(&id, Stdio::piped(), "")?;
-        match wait_until_ready(&mut holder).and_then(|()| Self::of_holder(&id, &id, holder.id())) {
+        match Self::made(&id, &id, &mut holder) {
             Ok(mut node) => {
                 node.holder = Some(holder);
                 Ok(node)
@@ -54,13 +52,20 @@ impl Node {
     /// A node that outlives this process; [`crate::registry`] remembers it by id and pid.
     pub(crate) fn new_kept(name: &str, id: &str) -> Result<Self> {
         let mut holder = start_holder(id, Stdio::null(), "1")?;
-        wait_until_ready(&mut holder)?;
-        Self::of_holder(name, id, holder.id())
+        Self::made(name, id, &mut holder)
+    }
+
+    /// The node of a new holder, with the namespace that every cluster has.
+    fn made(name: &str, id: &str, holder: &mut Child) -> Result<Self> {
+        wait_until_ready(holder)?;
+        let node = Self::of_holder(name, id, holder.id())?;
+        node.ensure_namespace("default")?;
+        Ok(node)
     }
 
     /// The node that a running holder holds; an error if that process holds no such node.
     pub(crate) fn of_holder(name: &str, id: &str, pid: u32) -> Result<Self> {
-        ensure!(is_in_node(pid, id), "node {name} is gone: its holder has ended");
+        ensure!(processes::is_in_node(pid, id), "node {name} is gone: its holder has ended");
         let namespaces = Namespaces::of(pid)?;
         Ok(Self { name: name.into(), id: id.into(), pid, namespaces, holder: None })
     }
@@ -113,10 +118,14 @@ impl Node {
 
     /// Puts a program into `/opt/cni/bin` as `ebpfcni`, by rename: a running one is not disturbed.
     pub fn install_plugin(&self, binary: &Path) -> Result<()> {
-        let path = self.path(format!("{CNI_BIN}/ebpfcni"));
+        self.install_program(binary, &format!("{CNI_BIN}/ebpfcni"))
+    }
+
+    pub(crate) fn install_program(&self, binary: &Path, path: &str) -> Result<()> {
+        let path = self.path(path);
         let temporary = path.with_file_name(format!(".{:x}", fastrand::u64(..)));
         // By `cp`: had this process the file open for writing while another of its threads forks,
-        // the first call of the plugin could fail with ETXTBSY.
+        // its first call could fail with ETXTBSY.
         output_of(Command::new("cp").args(["--", &binary.to_string_lossy()]).arg(&temporary))?;
         fs::set_permissions(&temporary, fs::Permissions::from_mode(0o755))
             .and_then(|()| fs::rename(&temporary, &path))
@@ -137,36 +146,10 @@ impl Node {
     }
 }
 
-/// Ends every process in the node with this id and waits until they are gone.
-pub(crate) fn stop(id: &str) -> Result<()> {
-    // A daemon may fork while we look: look until there is nobody.
-    for _ in 0..2000 {
-        let mut somebody = false;
-        for entry in fs::read_dir("/proc").context("cannot read /proc")? {
-            let pid = entry?.file_name().to_str().and_then(|name| name.parse().ok());
-            if let Some(pid) = pid.filter(|pid| is_in_node(*pid, id)) {
-                somebody = true;
-                // It may have ended by itself meanwhile.
-                let _ = kill(Pid::from_raw(pid as i32), Signal::SIGKILL);
-            }
-        }
-        if !somebody {
-            return Ok(());
-        }
-        std::thread::sleep(Duration::from_millis(2));
-    }
-    bail!("processes in node {id} do not end")
-}
-
-fn is_in_node(pid: u32, id: &str) -> bool {
-    let its = fs::read_to_string(format!("/proc/{pid}/root/run/lab/id")).unwrap_or_default();
-    its.trim() == id
-}
-
 impl Drop for Node {
     fn drop(&mut self) {
         if let Some(mut holder) = self.holder.take() {
-            if let Err(error) = stop(&self.id) {
+            if let Err(error) = processes::stop(&self.id) {
                 eprintln!("lab: {error:#}");
             }
             let _ = holder.kill();

@@ -4,7 +4,7 @@
 set -e
 mount --make-rprivate /          # nothing mounted here is seen outside
 mount -t tmpfs run /run          # also /var/run: pods' namespaces, leases
-mkdir -p /run/netns /run/lab/pods /run/lab/etc /run/lab/work
+mkdir -p /run/netns /run/lab/pods /run/lab/bin /run/lab/manifests /run/lab/etc /run/lab/work
 echo "$LAB_ID" >/run/lab/id         # by this a process is known to be in this node
 mount -t overlay -o lowerdir=/etc,upperdir=/run/lab/etc,workdir=/run/lab/work overlay /etc
 mkdir -p /etc/cni/net.d          # configurations
@@ -15,4 +15,15 @@ ip link set lo up
 echo READY
 # Whoever reads the output of `lab up` to its end must not wait for the node's.
 [ "$LAB_KEEP" ] && exec sleep infinity >/dev/null 2>&1
-exec cat >/dev/null              # a test's node ends with the test: its end of the pipe closes
+cat >/dev/null                   # a test's node ends with the test: its end of the pipe closes
+# And with it who is left in the node, such as the agent: until there is nobody but us.
+left=somebody
+while [ "$left" ]; do
+  left=
+  for process in /proc/[0-9]*; do
+    id=$(cat "$process/root/run/lab/id" 2>/dev/null) || continue
+    [ "$id" = "$LAB_ID" ] && [ "$process" != "/proc/$$" ] || continue
+    left=somebody
+    kill -9 "${process#/proc/}" || true
+  done
+done

@@ -10,6 +10,8 @@ use anyhow::{Context as _, Result, bail};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::kind::Kind;
+use crate::manifests::file_name;
 use crate::node::{Node, output_of};
 use crate::sandbox::Sandbox;
 
@@ -54,7 +56,7 @@ pub enum Phase {
     ContainerCreating,
     /// It has its network.
     Running,
-    /// DEL failed; it is tried again.
+    /// It is being removed; if DEL failed, it is tried again.
     Terminating,
 }
 
@@ -78,15 +80,24 @@ pub struct Pod {
     pub ip: Option<Ipv4Addr>,
     /// Seconds since 1970.
     pub created: u64,
+    /// When its removal began, if it has.
+    pub deleted: Option<u64>,
 }
 
 impl Pod {
     pub(crate) fn new(spec: PodSpec) -> Self {
-        let created = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let uid =
-            format!("{:08x}-0000-4000-8000-{:012x}", fastrand::u32(..), fastrand::u64(..1 << 48));
-        let (phase, message) = (Phase::Pending, String::new());
-        Self { spec, uid, phase, message, sandbox: None, result: None, ip: None, created }
+        let (phase, message, created) = (Phase::Pending, String::new(), now());
+        Self {
+            spec,
+            uid: new_uid(),
+            phase,
+            message,
+            sandbox: None,
+            result: None,
+            ip: None,
+            created,
+            deleted: None,
+        }
     }
 
     /// A command that will run in the pod's network. An error if it has none yet.
@@ -102,6 +113,15 @@ impl Pod {
         let (program, args) = argv.split_first().context("no command given")?;
         output_of(self.command(node, program)?.args(args))
     }
+}
+
+/// Seconds since 1970.
+pub(crate) fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+pub(crate) fn new_uid() -> String {
+    format!("{:08x}-0000-4000-8000-{:012x}", fastrand::u32(..), fastrand::u64(..1 << 48))
 }
 
 fn file(namespace: &str, name: &str) -> String {
@@ -137,12 +157,26 @@ impl Node {
         Ok(serde_json::from_slice(&text)?)
     }
 
-    pub(crate) fn save_pod(&self, pod: &Pod) -> Result<()> {
-        let json = serde_json::to_vec(pod)?;
-        self.write_by_rename(&file(&pod.spec.namespace, &pod.spec.name), &json)
+    /// Saves what became of a pod. Its labels are as `label` left them, perhaps during its ADD.
+    pub(crate) fn save_pod(&self, pod: &mut Pod) -> Result<()> {
+        let _lock = self.lock_manifests()?;
+        if let Ok(stored) = self.pod(&pod.spec.namespace, &pod.spec.name) {
+            pod.spec.labels = stored.spec.labels;
+        }
+        self.write_pod(pod)
     }
 
+    /// The pod and its manifest. Whatever kills us between the two, `sync` does it again.
+    pub(crate) fn write_pod(&self, pod: &Pod) -> Result<()> {
+        let json = serde_json::to_vec(pod)?;
+        self.write_by_rename(&file(&pod.spec.namespace, &pod.spec.name), &json)?;
+        self.write_pod_manifest(pod)
+    }
+
+    /// The manifest first: a pod that is still written down is removed again.
     pub(crate) fn forget_pod(&self, pod: &Pod) -> Result<()> {
+        let _lock = self.lock_manifests()?; // who labels it now does not bring it back
+        self.remove_manifest(&file_name(Kind::Pod, &pod.spec.namespace, &pod.spec.name))?;
         let path = self.path(file(&pod.spec.namespace, &pod.spec.name));
         fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))
     }

@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 
-use crate::node::{self, Node};
+use crate::node::Node;
+use crate::processes;
 
 /// All that the lab leaves outside of its nodes.
 const DIRECTORY: &str = "/run/ebpfcni-lab";
@@ -87,7 +88,7 @@ impl Entry {
 
     /// Ends the node, dead or alive, and forgets it.
     pub fn remove(&self) -> Result<()> {
-        node::stop(&self.id)?;
+        processes::stop(&self.id)?;
         let path = self.path();
         fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))
     }

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use fake::{conf, namespaces, node, ready_node, runs, wait_until};
+use fake::{AGENT, conf, manifests, namespaces, node, ready_node, runs, wait_until};
 use lab::{Node, Phase, PodSpec};
 
 /// Where the network namespace is held: processes in it, and mounts that this process sees.
@@ -67,7 +67,8 @@ fn a_dropped_node_leaves_no_process_no_mount_and_no_namespace() {
 fn makes_a_node_and_waits_to_be_killed() {
     let node = ready_node("1.0.0");
     node.run_pod(PodSpec::new("a")).unwrap();
-    println!("\nholder={}", node.pid());
+    node.start_agent(Path::new(AGENT)).unwrap();
+    println!("\nholder={}\nagent={}", node.pid(), node.agent_pid().unwrap());
     std::thread::sleep(Duration::from_secs(600));
 }
 
@@ -79,13 +80,15 @@ fn a_killed_test_leaves_nothing() {
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
-    let holder = lines.find_map(|line| line.strip_prefix("holder=")?.parse().ok()).unwrap();
+    let mut pid = |name| lines.find_map(|line| line.strip_prefix(name)?.parse().ok()).unwrap();
+    let (holder, agent) = (pid("holder="), pid("agent="));
     let namespace = fs::read_link(format!("/proc/{holder}/ns/net")).unwrap();
-    assert!(runs(holder));
+    assert!(runs(holder) && runs(agent));
     child.kill().unwrap();
     child.wait().unwrap();
     wait_until("the holder ends", || !runs(holder));
-    assert_eq!(holders(namespace.to_str().unwrap()), [""; 0]);
+    wait_until("the agent ends", || !runs(agent));
+    wait_until("the network is gone", || holders(namespace.to_str().unwrap()).is_empty());
 }
 
 #[test]
@@ -183,4 +186,5 @@ fn pods_come_and_go_on_many_threads_at_once() {
     assert_eq!(node.pods().unwrap(), []);
     assert_eq!(namespaces(&node), [""; 0]);
     assert_eq!(node.sh("ls -A /run/lab/pods").unwrap(), "");
+    assert_eq!(manifests(&node), ["namespace_default.yaml"]);
 }

@@ -38,7 +38,7 @@ pub enum Request {
 // #endregion request
 
 /// A container's interface: the unit that ADD makes and DEL removes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Attachment {
     /// `CNI_CONTAINERID`.
     pub container_id: String,

@@ -145,8 +145,11 @@ fn valid_attachments(conf: &Value) -> Result<Option<Vec<Attachment>>, CniError> 
         return Ok(None);
     }
     let valid: Vec<Valid> = field(conf, KEY)?.unwrap_or_default();
-    let attachment =
-        |v: Valid| Attachment { container_id: v.container_id, ifname: v.ifname, pod: None };
+    let attachment = |v: Valid| Attachment {
+        container_id: v.container_id,
+        ifname: v.ifname,
+        ..Attachment::default()
+    };
     Ok(Some(valid.into_iter().map(attachment).collect()))
 }
 

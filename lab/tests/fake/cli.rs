@@ -4,9 +4,10 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
+use lab::{Node, registry};
 use serde_json::Value;
 
-use super::{PLUGIN, conf, runs, wait_until};
+use super::{AGENT, PLUGIN, conf, runs, wait_until};
 
 /// The program.
 pub const LAB: &str = env!("CARGO_BIN_EXE_lab");
@@ -40,6 +41,16 @@ impl Lab {
     pub fn configure(&self) {
         let write = "echo \"$0\" >/etc/cni/net.d/10-net.conf";
         self.ok(&["node-exec", "--", "sh", "-ec", write, &conf("1.0.0").to_string()]);
+    }
+
+    /// Puts the recording agent on the node, as installing a chapter would.
+    pub fn give_agent(&self) {
+        self.ok(&["node-exec", "--", "install", AGENT, lab::AGENT]);
+    }
+
+    /// The node as the library sees it, to look at it without a `lab` command.
+    pub fn inside(&self) -> Node {
+        registry::find(&self.0).unwrap().unwrap().node().unwrap()
     }
 
     pub fn command(&self, args: &[&str]) -> Command {
@@ -107,6 +118,30 @@ impl Lab {
 impl Drop for Lab {
     fn drop(&mut self) {
         self.ok(&["down"]);
+    }
+}
+
+/// A directory for a test's files, gone with this value.
+pub struct Files(pub PathBuf);
+
+impl Files {
+    pub fn new(lab: &Lab) -> Self {
+        let path = std::env::temp_dir().join(&lab.0);
+        fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+
+    /// Writes a file and returns its path.
+    pub fn add(&self, name: &str, text: &str) -> String {
+        let path = self.0.join(name);
+        fs::write(&path, text).unwrap();
+        path.to_str().unwrap().into()
+    }
+}
+
+impl Drop for Files {
+    fn drop(&mut self) {
+        fs::remove_dir_all(&self.0).unwrap();
     }
 }
 

@@ -15,6 +15,26 @@ use serde_json::{Value, json};
 /// The plugin's program.
 pub const PLUGIN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fake/plugin.sh");
 
+/// The agent's program.
+pub const AGENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fake/agent.sh");
+
+/// A policy in the namespace shop.
+pub const POLICY: &str = "
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: allow, namespace: shop}
+spec: {podSelector: {}, ingress: [{from: [{podSelector: {matchLabels: {app: web}}}]}]}
+";
+
+/// The namespace shop, a pod and a policy in it.
+pub fn shop() -> String {
+    format!(
+        "{{apiVersion: v1, kind: Namespace, metadata: {{name: shop, labels: {{team: a}}}}}}\n---\n\
+         {{apiVersion: v1, kind: Pod, metadata: {{name: web, namespace: shop, labels: {{app: web}}}}}}\n\
+         ---\n{POLICY}"
+    )
+}
+
 /// A call that the plugin got.
 #[derive(Debug, PartialEq)]
 pub struct Call {
@@ -104,6 +124,31 @@ pub fn order(node: &Node) -> Vec<String> {
 pub fn namespaces(node: &Node) -> Vec<String> {
     let entries = fs::read_dir(node.path("/run/netns")).unwrap();
     entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+/// What the agent has written down under this name.
+pub fn seen(node: &Node, name: &str) -> String {
+    fs::read_to_string(node.path(format!("/run/fake/agent/{name}"))).unwrap_or_default()
+}
+
+/// Lets the agent do this before it is READY.
+pub fn before_ready(node: &Node, script: &str) {
+    fs::write(node.path("/run/fake/agent.start"), script).unwrap();
+}
+
+/// A manifest, which must be whole.
+pub fn manifest(node: &Node, file_name: &str) -> Option<Value> {
+    let text = fs::read(node.path(format!("/run/lab/manifests/{file_name}"))).ok()?;
+    Some(serde_json::from_slice(&text).unwrap())
+}
+
+/// The names of all manifests, and of what should not be there.
+pub fn manifests(node: &Node) -> Vec<String> {
+    let entries = fs::read_dir(node.path("/run/lab/manifests")).unwrap();
+    let mut names: Vec<_> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
 }
 
 /// Does the process run? One that nobody has waited for yet does not.

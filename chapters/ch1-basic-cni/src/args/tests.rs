@@ -32,7 +32,7 @@ proptest! {
 fn host_links_are_stable_and_differ() {
     let link = |id: usize, ifname: &str| {
         let container_id = format!("container{id}");
-        Attachment { container_id, ifname: ifname.into(), pod: None }.host_link()
+        Attachment { container_id, ifname: ifname.into(), ..Attachment::default() }.host_link()
     };
     // Written down, since an upgraded plugin must find what the older one made.
     assert_eq!(link(0, "eth0"), "veth75ede28240b");

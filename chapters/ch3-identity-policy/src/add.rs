@@ -1,0 +1,124 @@
+//! ADD: lease → pair → address → eBPF programs → the agent → pod's end up → default route.
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use nix::errno::Errno;
+use serde_json::Value;
+
+use crate::args::Attachment;
+use crate::config::NetConf;
+use crate::del::release;
+use crate::error::CniError;
+use crate::lease::{Lease, Leases};
+use crate::netlink::{self, Netlink, RequestError, mac_of, mtu_of};
+use crate::netns::NetNs;
+use crate::result::{Interface, success};
+use crate::{bridge, endpoint, masquerade, tc, veth, warn};
+
+/// Connects the pod and returns the result to print. After an error the pod's part is undone.
+pub fn add(conf: &NetConf, attachment: &Attachment, netns: &Path) -> Result<Value, CniError> {
+    let netns = NetNs::open(netns)?;
+    let added = netlink::block_on(async {
+        let node = Netlink::open()?;
+        let pod = netns.enter(Netlink::open)??;
+        let lease = reserve(conf, attachment)?;
+        let mut link_made = false;
+        let added = connect(&node, &pod, &netns, conf, attachment, &lease, &mut link_made).await;
+        if added.is_err() {
+            undo(conf, &lease, link_made).await;
+        }
+        added
+    });
+    Ok(added?)
+}
+
+fn reserve(conf: &NetConf, attachment: &Attachment) -> Result<Lease> {
+    let leases = Leases::lock(conf)?;
+    let lease = leases.reserve(conf, attachment)?;
+    if conf.ip_masq
+        && let Err(error) = masquerade::ensure(conf)
+    {
+        leases.release(&lease)?;
+        return Err(error);
+    }
+    Ok(lease)
+}
+
+/// Everything between the lease and the result, in the order that lets nothing pass too early.
+async fn connect(
+    node: &Netlink,
+    pod: &Netlink,
+    netns: &NetNs,
+    conf: &NetConf,
+    attachment: &Attachment,
+    lease: &Lease,
+    link_made: &mut bool,
+) -> Result<Value> {
+    // #region add
+    let bridge = bridge::ensure(node, conf).await?;
+    let created = veth::create(node, conf, attachment, &bridge, netns, lease.address).await;
+    // Only the kernel's no proves that there is no link of ours.
+    *link_made = !matches!(created, Err(RequestError::Refused(_)));
+    if let Err(error) = created {
+        return Err(which_end_exists(error, node, pod, attachment).await);
+    }
+    let Some(eth0) = pod.link(&attachment.ifname).await? else {
+        bail!("{} vanished from the pod while it was being set up", attachment.ifname);
+    };
+    let index = eth0.header.index;
+    veth::configure_host_end(node, attachment).await?;
+    veth::add_address(pod, conf, index, lease.address).await?;
+    tc::attach(&lease.host_link)?;
+    endpoint::publish(attachment, lease)?;
+    veth::set_up(pod, index).await?;
+    veth::add_default_route(pod, index, conf.gateway()).await?;
+    // #endregion add
+
+    let on_node = |name: &str, mac, mtu| Interface { name: name.into(), mac, mtu, sandbox: None };
+    let host_mac = netlink::mac(&veth::host_mac_for(lease.address));
+    let interfaces = [
+        on_node(&conf.bridge, mac_of(&bridge), mtu_of(&bridge)),
+        on_node(&lease.host_link, host_mac, mtu_of(&eth0)),
+        Interface {
+            sandbox: Some(netns.path().display().to_string()),
+            ..on_node(&attachment.ifname, mac_of(&eth0), mtu_of(&eth0))
+        },
+    ];
+    Ok(success(conf, &interfaces, lease.address))
+}
+
+/// The kernel's EEXIST does not say which end of the pair it means.
+async fn which_end_exists(
+    error: RequestError,
+    node: &Netlink,
+    pod: &Netlink,
+    attachment: &Attachment,
+) -> anyhow::Error {
+    let (host_link, ifname) = (attachment.host_link(), &attachment.ifname);
+    let exists = matches!(error, RequestError::Refused(Errno::EEXIST));
+    let error = anyhow!(error);
+    if exists && matches!(pod.link(ifname).await, Ok(Some(_))) {
+        return error.context(format!("CNI_IFNAME {ifname} exists in the pod already"));
+    }
+    if exists && matches!(node.link(&host_link).await, Ok(Some(_))) {
+        return error
+            .context(format!("host link {host_link} exists without a lease; DEL it first"));
+    }
+    error.context(format!("cannot make the veth pair {host_link} and {ifname}"))
+}
+
+/// Back to before, on a socket of its own: the first one may be what broke.
+async fn undo(conf: &NetConf, lease: &Lease, link_made: bool) {
+    let undone = async {
+        if link_made {
+            endpoint::withdraw(lease)?;
+            veth::delete(&Netlink::open()?, &lease.host_link).await?;
+        }
+        release(conf, Some(lease)).context("cannot free its address")
+    };
+    if let Err(error) = undone.await {
+        // The lease is still there: the DEL that follows a failed ADD finds link and address.
+        warn(&format!("could not undo the ADD, DEL will: {error:#}"));
+    }
+}

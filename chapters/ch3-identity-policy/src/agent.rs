@@ -1,0 +1,28 @@
+//! `ebpf-agent`: keeps the maps true.
+//!
+//! The modules stand in the order in which data flows: Kubernetes' objects come from a source,
+//! policies are read from them, labels become identities, both become the wanted maps, and what
+//! differs is written to the kernel.
+
+pub mod api_server;
+pub mod manifest;
+pub mod manifests;
+pub mod objects;
+pub mod selector;
+pub mod stores;
+
+pub mod directory;
+pub mod identity;
+pub mod local;
+pub mod policy;
+pub mod verdicts;
+pub mod wanted;
+
+pub mod datapath;
+pub mod engine;
+
+pub mod events;
+pub mod run;
+pub mod server;
+
+pub mod show;

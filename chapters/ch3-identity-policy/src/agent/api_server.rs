@@ -1,0 +1,58 @@
+//! Objects from the API server: three watches, each into a reflector.
+
+use std::fmt::Debug;
+use std::hash::Hash;
+
+use anyhow::{Context as _, Result};
+use futures_util::StreamExt as _;
+use kube::runtime::reflector::{self, Store};
+use kube::runtime::{WatchStreamExt as _, watcher};
+use kube::{Api, Client, Resource};
+use serde::de::DeserializeOwned;
+use tokio::sync::mpsc;
+
+use super::engine::Event;
+use super::stores::Stores;
+
+/// Starts watching. The stores fill by themselves, and go on by themselves after the API server
+/// was away.
+pub async fn watch(events: mpsc::Sender<Event>) -> Result<Stores> {
+    let client = Client::try_default().await.context(
+        "cannot find the API server: neither a pod's service account nor a kubeconfig; in a lab \
+         say --manifests",
+    )?;
+    Ok(Stores {
+        pods: reflect(&client, &events),
+        namespaces: reflect(&client, &events),
+        policies: reflect(&client, &events),
+    })
+}
+
+fn reflect<K>(client: &Client, events: &mpsc::Sender<Event>) -> Store<K>
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+    K::DynamicType: Eq + Hash + Clone,
+{
+    let (store, writer) = reflector::store();
+    let objects = watcher(Api::<K>::all(client.clone()), watcher::Config::default())
+        .default_backoff()
+        .modify(|object| {
+            // As large as all the rest, and of no interest here.
+            object.meta_mut().managed_fields = None;
+        })
+        .reflect(writer);
+    let events = events.clone();
+    tokio::spawn(async move {
+        let mut objects = std::pin::pin!(objects);
+        while let Some(event) = objects.next().await {
+            match event {
+                // While a list comes in, its parts are not looked at: they are no whole.
+                Ok(watcher::Event::Init | watcher::Event::InitApply(_)) => {}
+                // A full queue is as good: the engine will look at all there is.
+                Ok(_) => drop(events.try_send(Event::Changed)),
+                Err(error) => tracing::warn!("watching {}: {error}", K::plural(&())),
+            }
+        }
+    });
+    store
+}

@@ -1,0 +1,113 @@
+//! Writing the wanted maps: only what differs, and in an order that never lets through what
+//! neither the old state nor the new one allows.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+
+use anyhow::{Context as _, Result};
+use aya::maps::MapError;
+use nix::errno::Errno;
+
+use super::wanted::Wanted;
+use crate::maps::{
+    self, Endpoint, EndpointMap, PolicyEntry, PolicyKey, PolicyMap, address, errno, is_absent, key,
+};
+
+/// The pinned maps, and what they hold.
+#[derive(Debug)]
+pub struct Datapath {
+    endpoint_map: EndpointMap,
+    policy_map: PolicyMap,
+    endpoints: BTreeMap<Ipv4Addr, Endpoint>,
+    policy: BTreeSet<PolicyKey>,
+}
+
+impl Datapath {
+    /// Opens the maps and reads what is in them: an agent before us has left it, and it decides
+    /// until the first difference is written. Anew from time to time, since others may write
+    /// too, if only the plugin on DEL.
+    pub fn open() -> Result<Self> {
+        let (endpoint_map, policy_map) = (maps::endpoint_map()?, maps::policy_map()?);
+        let entries = endpoint_map.iter().map(|it| it.map(|(key, entry)| (address(key), entry)));
+        let endpoints = entries.collect::<Result<_, _>>().context("cannot read endpoint_map")?;
+        let keys = policy_map.iter().map(|it| it.map(|(key, _)| key));
+        let policy = keys.collect::<Result<_, _>>().context("cannot read policy_map")?;
+        Ok(Self { endpoint_map, policy_map, endpoints, policy })
+    }
+
+    /// Is this address in the map as it is wanted?
+    pub fn has(&self, wanted: &Wanted, address: Ipv4Addr) -> bool {
+        let entry = self.endpoints.get(&address);
+        entry.is_some() && entry == wanted.endpoints.get(&address)
+    }
+
+    // #region apply
+    /// Makes the maps what is wanted. What does not fit is left out, which denies, and is told;
+    /// it comes in when there is room.
+    pub fn apply(&mut self, wanted: &Wanted) -> Vec<String> {
+        let mut problems = Vec::new();
+        // First what is allowed in addition, the wildcard of who is not isolated any more too.
+        let mut left_out = self.allow(wanted);
+        // Then who is who: an endpoint appears when all that may reach it does.
+        self.publish(wanted, &mut problems);
+        // At last what is not allowed any more, and with the wildcard isolation begins.
+        self.forbid(wanted, &mut problems);
+        if left_out.is_some() {
+            left_out = self.allow(wanted); // there may be room now
+        }
+        problems.extend(left_out);
+        problems
+    }
+    // #endregion apply
+
+    fn allow(&mut self, wanted: &Wanted) -> Option<String> {
+        let new: Vec<_> = wanted.policy.difference(&self.policy).copied().collect();
+        let mut failed = None;
+        for key in &new {
+            match self.policy_map.insert(key, PolicyEntry::ALLOW, 0) {
+                Ok(()) => drop(self.policy.insert(*key)),
+                Err(error) => failed = Some(full("policy_map", &error)),
+            }
+        }
+        failed
+    }
+
+    fn publish(&mut self, wanted: &Wanted, problems: &mut Vec<String>) {
+        // Who is gone makes room first; its address gets no packet of its successor's.
+        let gone = self.endpoints.keys().filter(|it| !wanted.endpoints.contains_key(it));
+        for address in gone.copied().collect::<Vec<_>>() {
+            match self.endpoint_map.remove(&key(address)) {
+                Err(error) if !is_absent(&error) => problems.push(full("endpoint_map", &error)),
+                _ => drop(self.endpoints.remove(&address)),
+            }
+        }
+        for (address, endpoint) in &wanted.endpoints {
+            if self.endpoints.get(address) == Some(endpoint) {
+                continue;
+            }
+            match self.endpoint_map.insert(key(*address), endpoint, 0) {
+                Ok(()) => drop(self.endpoints.insert(*address, *endpoint)),
+                Err(error) => problems.push(format!("{address}: {}", full("endpoint_map", &error))),
+            }
+        }
+    }
+
+    fn forbid(&mut self, wanted: &Wanted, problems: &mut Vec<String>) {
+        let gone: Vec<_> = self.policy.difference(&wanted.policy).copied().collect();
+        for key in gone {
+            match self.policy_map.remove(&key) {
+                Err(error) if !is_absent(&error) => problems.push(full("policy_map", &error)),
+                _ => drop(self.policy.remove(&key)),
+            }
+        }
+    }
+}
+
+/// E2BIG is how the kernel says that a map is full.
+fn full(map: &str, error: &MapError) -> String {
+    let why = match errno(error) {
+        Some(Errno::E2BIG) => "it is full; what is left out is denied".into(),
+        _ => error.to_string(),
+    };
+    format!("cannot write {map}: {why}")
+}

@@ -1,0 +1,212 @@
+//! The loop: whatever has happened, compute what is wanted and write what differs.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Result, anyhow};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+
+use super::datapath::Datapath;
+use super::identity::Identities;
+use super::local::Local;
+use super::stores::Stores;
+use super::wanted::{Wanted, wanted};
+use crate::api::{EndpointStatus, IdentityStatus, NewEndpoint};
+
+/// How long PUT waits for the pod's labels; the plugin's patience is a little longer.
+const PATIENCE: Duration = Duration::from_secs(8);
+/// How often the maps are read back, and links looked after, though nothing has happened.
+const RESYNC: Duration = Duration::from_secs(10);
+
+/// What may happen.
+#[derive(Debug)]
+pub enum Event {
+    /// Some object is another.
+    Changed,
+    /// The plugin has made an endpoint; it waits for the answer.
+    Put(String, NewEndpoint, oneshot::Sender<Result<EndpointStatus>>),
+    /// The plugin takes one away.
+    Delete(String, oneshot::Sender<Result<()>>),
+}
+
+/// What the server and the monitor show.
+#[derive(Debug, Clone, Default)]
+pub struct View {
+    /// The endpoints of this node.
+    pub endpoints: Vec<EndpointStatus>,
+    /// All identities.
+    pub identities: Vec<IdentityStatus>,
+    /// What is not as it should be.
+    pub problems: BTreeSet<String>,
+}
+
+/// All that the agent knows, in one place: nobody else writes.
+#[derive(Debug)]
+pub struct Engine {
+    node: String,
+    stores: Stores,
+    local: Local,
+    identities: Identities,
+    datapath: Datapath,
+    waiting: Vec<Waiting>,
+    view: watch::Sender<Arc<View>>,
+}
+
+/// An ADD that waits for its maps.
+#[derive(Debug)]
+struct Waiting {
+    link: String,
+    until: Instant,
+    answer: oneshot::Sender<Result<EndpointStatus>>,
+}
+
+impl Engine {
+    /// Takes over what an agent before us has left in `directory` and in the maps.
+    pub fn new(
+        node: String,
+        stores: Stores,
+        directory: &Path,
+        grace: Duration,
+        view: watch::Sender<Arc<View>>,
+    ) -> Result<Self> {
+        Ok(Self {
+            node,
+            stores,
+            local: Local::load(directory.join("endpoints"))?,
+            identities: Identities::load(directory.join("identities.json"), grace)?,
+            datapath: Datapath::open()?,
+            waiting: Vec::new(),
+            view,
+        })
+    }
+
+    // #region run
+    /// Runs until nobody can send events any more. To be called when the stores are ready.
+    pub async fn run(mut self, mut events: mpsc::Receiver<Event>, ready: oneshot::Sender<()>) {
+        let mut ready = Some(ready);
+        self.look_around(); // whoever went while no agent was there
+        let mut resync = interval(RESYNC);
+        resync.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let patience = self.waiting.iter().map(|it| it.until).min();
+            let first = tokio::select! {
+                event = events.recv() => match event {
+                    Some(event) => Some(event),
+                    None => return,
+                },
+                _ = resync.tick() => { self.look_around(); None }
+                () = sleep_until(patience.unwrap_or_else(Instant::now)), if patience.is_some() => None,
+            };
+            // What comes in a burst is done at once.
+            let mut rest = std::iter::from_fn(|| events.try_recv().ok());
+            let deleted: Vec<_> =
+                first.into_iter().chain(&mut rest).filter_map(|it| self.take(it)).collect();
+            let done = self.reconcile();
+            if let Err(error) = &done {
+                tracing::error!("cannot reconcile: {error:#}");
+                self.refuse_all(error);
+            }
+            for answer in deleted {
+                // The plugin may have given up.
+                let _ = answer.send(done.as_ref().map_err(|error| anyhow!("{error:#}")).copied());
+            }
+            if done.is_ok()
+                && let Some(ready) = ready.take()
+            {
+                let _ = ready.send(());
+            }
+        }
+    }
+    // #endregion run
+
+    /// Takes an event in. DELETE is answered when the maps are written.
+    fn take(&mut self, event: Event) -> Option<oneshot::Sender<Result<()>>> {
+        match event {
+            Event::Changed => None,
+            Event::Put(link, new, answer) => {
+                match self.local.insert(&link, new) {
+                    Ok(()) => {
+                        let until = Instant::now() + PATIENCE;
+                        self.waiting.push(Waiting { link, until, answer });
+                    }
+                    Err(error) => drop(answer.send(Err(error))),
+                }
+                None
+            }
+            Event::Delete(link, answer) => match self.local.remove(&link) {
+                Ok(()) => Some(answer),
+                Err(error) => {
+                    let _ = answer.send(Err(error));
+                    None
+                }
+            },
+        }
+    }
+
+    /// Nothing has happened, as far as we know.
+    fn look_around(&mut self) {
+        let reopened = Datapath::open().map(|datapath| self.datapath = datapath);
+        if let Err(error) = reopened.and_then(|()| self.local.remove_gone()) {
+            tracing::error!("{error:#}");
+        }
+    }
+
+    fn reconcile(&mut self) -> Result<()> {
+        let objects = self.stores.objects();
+        let mut wanted = wanted(&objects, &self.node, &mut self.local, &mut self.identities)?;
+        let used = wanted.endpoints.values().map(|endpoint| endpoint.identity).collect();
+        self.identities.gc_unused(&used, SystemTime::now());
+        self.identities.save()?; // a number in a map must not be forgotten
+        wanted.problems.extend(self.datapath.apply(&wanted));
+        self.tell(&wanted);
+        self.answer(&wanted);
+        Ok(())
+    }
+
+    /// Each problem is logged once, and once more if it comes back.
+    fn tell(&mut self, wanted: &Wanted) {
+        let before = self.view.borrow().problems.clone();
+        for problem in wanted.problems.difference(&before) {
+            tracing::warn!("{problem}");
+        }
+        self.view.send_replace(Arc::new(View {
+            endpoints: wanted.status.clone(),
+            identities: self.identities.status(),
+            problems: wanted.problems.clone(),
+        }));
+    }
+
+    /// What could not be written down is not published: these ADDs are tried again.
+    fn refuse_all(&mut self, error: &anyhow::Error) {
+        for waiting in std::mem::take(&mut self.waiting) {
+            self.refuse(waiting, &format!("{error:#}"));
+        }
+    }
+
+    /// The plugin will undo its part, so ours is forgotten too.
+    fn refuse(&mut self, waiting: Waiting, why: &str) {
+        let _ = waiting.answer.send(Err(anyhow!("{}: {why}", waiting.link)));
+        if let Err(error) = self.local.remove(&waiting.link) {
+            tracing::error!("{error:#}");
+        }
+    }
+
+    /// Answers ADDs whose endpoint is in the maps, or whose patience is at an end.
+    fn answer(&mut self, wanted: &Wanted) {
+        let now = Instant::now();
+        for waiting in std::mem::take(&mut self.waiting) {
+            let status = wanted.status.iter().find(|status| status.link == waiting.link);
+            match status {
+                Some(status) if self.datapath.has(wanted, status.new.address) => {
+                    let _ = waiting.answer.send(Ok(status.clone()));
+                }
+                _ if waiting.until > now => self.waiting.push(waiting),
+                Some(_) => self.refuse(waiting, "endpoint_map is full"),
+                None => self.refuse(waiting, "its pod or namespace is not known to the API yet"),
+            }
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! One manifest: its objects, and their way into the reflectors.
+
+use anyhow::{Context as _, Result, bail, ensure};
+use kube::Resource;
+use kube::runtime::reflector::store::Writer;
+use kube::runtime::watcher;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::objects::{Namespace, NetworkPolicy, Pod};
+use super::policy::Policy;
+
+/// One object of a manifest.
+#[derive(Debug, Clone)]
+pub enum Object {
+    /// A Pod.
+    Pod(Pod),
+    /// A Namespace.
+    Namespace(Namespace),
+    /// A NetworkPolicy, which can be enforced.
+    NetworkPolicy(NetworkPolicy),
+}
+
+impl Object {
+    /// Kind, namespace and name: what makes it the same object in another file too.
+    pub fn key(&self) -> (u8, Option<String>, Option<String>) {
+        let (kind, metadata) = match self {
+            Self::Namespace(it) => (0, &it.metadata),
+            Self::Pod(it) => (1, &it.metadata),
+            Self::NetworkPolicy(it) => (2, &it.metadata),
+        };
+        (kind, metadata.namespace.clone(), metadata.name.clone())
+    }
+}
+
+/// Reads all documents of a file, or none. An empty file is one that is about to be written.
+pub fn parse(text: &str) -> Result<Vec<Object>> {
+    let documents: Vec<Value> = serde_saphyr::from_multiple(text)?;
+    let documents = documents.into_iter().filter(|it| !it.is_null());
+    let objects = documents.map(object).collect::<Result<Vec<_>>>()?;
+    ensure!(!objects.is_empty(), "there is no object in it");
+    Ok(objects)
+}
+
+fn object(document: Value) -> Result<Object> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Head {
+        api_version: String,
+        kind: String,
+    }
+    let head: Head = serde_json::from_value(document.clone()).context("apiVersion and kind")?;
+    Ok(match (head.api_version.as_str(), head.kind.as_str()) {
+        ("v1", "Pod") => Object::Pod(read(document)?),
+        ("v1", "Namespace") => Object::Namespace(read(document)?),
+        ("networking.k8s.io/v1", "NetworkPolicy") => {
+            let policy: NetworkPolicy = read(document)?;
+            Policy::parse(&policy)?; // what is wrong is said here, where the file is known
+            Object::NetworkPolicy(policy)
+        }
+        (version, kind) => bail!("{kind} of {version} means nothing to this agent"),
+    })
+}
+
+fn read<K: Resource<DynamicType = ()> + DeserializeOwned>(mut document: Value) -> Result<K> {
+    // As kubectl does without --namespace.
+    if K::kind(&()) != "Namespace" && document["metadata"]["namespace"].is_null() {
+        document["metadata"]["namespace"] = "default".into();
+    }
+    let name = document["metadata"]["name"].as_str().unwrap_or_default().to_string();
+    if name.is_empty() {
+        bail!("metadata.name is missing");
+    }
+    serde_json::from_value(document).with_context(|| format!("{} {name:?}", K::kind(&())))
+}
+
+/// Where reflectors take objects in.
+#[derive(Debug)]
+pub struct Writers {
+    /// Of pods.
+    pub pods: Writer<Pod>,
+    /// Of namespaces.
+    pub namespaces: Writer<Namespace>,
+    /// Of policies.
+    pub policies: Writer<NetworkPolicy>,
+}
+
+impl Writers {
+    /// An object becomes an event, as a watch would bring it.
+    pub fn write(&mut self, object: Object, as_event: Wrap) {
+        match object {
+            Object::Pod(it) => self.pods.apply_watcher_event(&as_event.event(it)),
+            Object::Namespace(it) => self.namespaces.apply_watcher_event(&as_event.event(it)),
+            Object::NetworkPolicy(it) => self.policies.apply_watcher_event(&as_event.event(it)),
+        }
+    }
+
+    /// A first list.
+    pub fn list(&mut self, objects: impl Iterator<Item = Object>) {
+        self.pods.apply_watcher_event(&watcher::Event::Init);
+        self.namespaces.apply_watcher_event(&watcher::Event::Init);
+        self.policies.apply_watcher_event(&watcher::Event::Init);
+        objects.for_each(|object| self.write(object, Wrap::InitApply));
+        self.pods.apply_watcher_event(&watcher::Event::InitDone);
+        self.namespaces.apply_watcher_event(&watcher::Event::InitDone);
+        self.policies.apply_watcher_event(&watcher::Event::InitDone);
+    }
+}
+
+/// Which event an object becomes.
+#[derive(Debug, Clone, Copy)]
+pub enum Wrap {
+    /// It is in the first list.
+    InitApply,
+    /// It is new, or another.
+    Apply,
+    /// It is gone.
+    Delete,
+}
+
+impl Wrap {
+    fn event<K>(self, object: K) -> watcher::Event<K> {
+        match self {
+            Self::InitApply => watcher::Event::InitApply(object),
+            Self::Apply => watcher::Event::Apply(object),
+            Self::Delete => watcher::Event::Delete(object),
+        }
+    }
+}

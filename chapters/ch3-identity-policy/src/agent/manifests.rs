@@ -1,0 +1,168 @@
+//! Objects from a directory of manifests, watched: for a lab without an API server.
+//!
+//! A manifest that stops parsing keeps its last good content, since to forget a policy would
+//! let through what it denies. One that never parsed keeps the agent from being ready.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use kube::runtime::reflector;
+use notify::{RecursiveMode, Watcher as _};
+use tokio::sync::mpsc;
+
+use super::engine::Event;
+use super::manifest::{Object, Wrap, Writers, parse};
+use super::stores::Stores;
+
+/// The directory as it was last read.
+struct Manifests {
+    directory: PathBuf,
+    /// Good content by file.
+    files: BTreeMap<PathBuf, Vec<Object>>,
+    /// Files that never were good.
+    broken: BTreeSet<PathBuf>,
+    writers: Writers,
+    listed: bool,
+}
+
+/// Starts watching a directory.
+pub fn watch(directory: &Path, events: mpsc::Sender<Event>) -> Result<Stores> {
+    let unusable = || format!("cannot watch {}", directory.display());
+    let (changes, mut changed) = mpsc::unbounded_channel();
+    // Before the first look: what changes meanwhile is looked at once more.
+    let mut watcher = notify::recommended_watcher(move |change: notify::Result<notify::Event>| {
+        let _ = changes.send(change);
+    })?;
+    watcher.watch(directory, RecursiveMode::NonRecursive).with_context(unusable)?;
+
+    let (pods_store, pods) = reflector::store();
+    let (namespaces_store, namespaces) = reflector::store();
+    let (policies_store, policies) = reflector::store();
+    let mut manifests = Manifests {
+        directory: directory.canonicalize().with_context(unusable)?,
+        files: BTreeMap::new(),
+        broken: BTreeSet::new(),
+        writers: Writers { pods, namespaces, policies },
+        listed: false,
+    };
+    manifests.read_all()?;
+    tokio::spawn(async move {
+        let _watcher = watcher; // it ends with this task
+        while let Some(change) = changed.recv().await {
+            let mut changes = vec![change];
+            changes.extend(std::iter::from_fn(|| changed.try_recv().ok()));
+            for change in changes {
+                if let Err(error) = manifests.change(change) {
+                    tracing::error!("{error:#}");
+                }
+            }
+            manifests.list();
+            // A full queue is as good: the engine will look at all there is.
+            let _ = events.try_send(Event::Changed);
+        }
+    });
+    Ok(Stores { pods: pods_store, namespaces: namespaces_store, policies: policies_store })
+}
+
+impl Manifests {
+    /// Reads the whole directory, and what is remembered but gone.
+    fn read_all(&mut self) -> Result<()> {
+        let unreadable = || format!("cannot read {}", self.directory.display());
+        let mut paths: BTreeSet<_> = self.files.keys().chain(&self.broken).cloned().collect();
+        for entry in fs::read_dir(&self.directory).with_context(unreadable)? {
+            paths.insert(entry.with_context(unreadable)?.path());
+        }
+        paths.iter().for_each(|path| self.read(path));
+        self.list();
+        Ok(())
+    }
+
+    /// A file that is being written is not looked at before it is closed: half a rule may allow
+    /// more than the whole one.
+    fn change(&mut self, change: notify::Result<notify::Event>) -> Result<()> {
+        use notify::EventKind::{Access, Modify, Remove};
+        use notify::event::{AccessKind, AccessMode, ModifyKind};
+        match change {
+            Ok(change) if change.need_rescan() => self.read_all(),
+            Ok(change) => {
+                let whole = matches!(
+                    change.kind,
+                    Access(AccessKind::Close(AccessMode::Write))
+                        | Modify(ModifyKind::Name(_))
+                        | Remove(_)
+                );
+                change.paths.iter().filter(|_| whole).for_each(|path| self.read(path));
+                Ok(())
+            }
+            Err(_) => self.read_all(),
+        }
+    }
+
+    /// Reads one file, or forgets it if it is gone.
+    fn read(&mut self, path: &Path) {
+        let is_manifest = path.extension().is_some_and(|it| it == "yaml" || it == "json");
+        let is_hidden = path.file_name().is_none_or(|it| it.as_encoded_bytes().starts_with(b"."));
+        if !is_manifest || is_hidden {
+            return;
+        }
+        match fs::read_to_string(path).context("cannot read it") {
+            Err(error) if is_not_found(&error) => {
+                self.broken.remove(path);
+                self.replace(path, Vec::new());
+            }
+            text => match text.and_then(|text| parse(&text)) {
+                Ok(objects) => {
+                    self.broken.remove(path);
+                    self.replace(path, objects);
+                }
+                Err(error) => self.complain(path, &error),
+            },
+        }
+    }
+
+    fn complain(&mut self, path: &Path, error: &anyhow::Error) {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if self.files.contains_key(path) {
+            tracing::error!("{name} is not understood, its last good content holds: {error:#}");
+        } else {
+            tracing::error!("{name} is not understood, its objects are not known: {error:#}");
+            self.broken.insert(path.into());
+        }
+    }
+
+    /// A file has other objects now. One that it has no more may still stand in another file.
+    fn replace(&mut self, path: &Path, objects: Vec<Object>) {
+        let before = match objects.is_empty() {
+            true => self.files.remove(path),
+            false => self.files.insert(path.into(), objects.clone()),
+        };
+        if !self.listed {
+            return;
+        }
+        for object in before.into_iter().flatten() {
+            let key = object.key();
+            match self.files.values().flatten().find(|other| other.key() == key) {
+                Some(other) => self.writers.write(other.clone(), Wrap::Apply),
+                None => self.writers.write(object, Wrap::Delete),
+            }
+        }
+        for object in objects {
+            self.writers.write(object, Wrap::Apply);
+        }
+    }
+
+    /// The reflectors get a whole when nothing is broken, and from then on what changes.
+    fn list(&mut self) {
+        if !self.listed && self.broken.is_empty() {
+            self.listed = true;
+            self.writers.list(self.files.values().flatten().cloned());
+        }
+    }
+}
+
+fn is_not_found(error: &anyhow::Error) -> bool {
+    let io = error.downcast_ref::<std::io::Error>();
+    io.is_some_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+}

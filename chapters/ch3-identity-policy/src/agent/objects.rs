@@ -1,0 +1,162 @@
+//! What is read of Kubernetes' objects, and no more: a Pod as the API server sends it is a
+//! hundred times larger.
+
+use std::net::Ipv4Addr;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::Resource;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::api::Labels;
+
+/// A Pod.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, Resource)]
+#[resource(inherit = k8s_openapi::api::core::v1::Pod)]
+pub struct Pod {
+    /// Name, namespace, uid, labels.
+    pub metadata: ObjectMeta,
+    /// Where it runs.
+    #[serde(default)]
+    pub spec: PodSpec,
+    /// What became of it.
+    #[serde(default)]
+    pub status: PodStatus,
+}
+
+/// Where a Pod runs.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PodSpec {
+    /// The node, once there is one.
+    pub node_name: Option<String>,
+    /// It has no network of its own: its packets are the node's.
+    #[serde(default)]
+    pub host_network: Option<bool>,
+}
+
+/// What became of a Pod.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PodStatus {
+    /// `Pending`, `Running`, `Succeeded`, `Failed`.
+    pub phase: Option<String>,
+    /// Its addresses, once there are any.
+    #[serde(rename = "podIPs", default)]
+    pub pod_ips: Option<Vec<PodIp>>,
+}
+
+/// One address of a Pod.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct PodIp {
+    /// IPv4 or IPv6.
+    pub ip: String,
+}
+
+/// A Namespace.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, Resource)]
+#[resource(inherit = k8s_openapi::api::core::v1::Namespace)]
+pub struct Namespace {
+    /// Name and labels.
+    pub metadata: ObjectMeta,
+}
+
+/// A NetworkPolicy.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, Resource)]
+#[resource(inherit = k8s_openapi::api::networking::v1::NetworkPolicy)]
+pub struct NetworkPolicy {
+    /// Name and namespace.
+    pub metadata: ObjectMeta,
+    /// What it says.
+    #[serde(default)]
+    pub spec: NetworkPolicySpec,
+}
+
+/// What a NetworkPolicy says.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NetworkPolicySpec {
+    /// Whom it isolates; missing is as good as empty: all of its namespace.
+    pub pod_selector: Option<LabelSelector>,
+    /// In which directions; empty: see [`super::policy`].
+    pub policy_types: Option<Vec<String>>,
+    /// Who may come in.
+    pub ingress: Option<Vec<IngressRule>>,
+    /// Where it may go: not looked into in this chapter.
+    pub egress: Option<Vec<Value>>,
+}
+
+/// Who may come in, by which ports.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct IngressRule {
+    /// Whoever one of these describes; none: everybody.
+    pub from: Option<Vec<Peer>>,
+    /// Not looked into in this chapter.
+    pub ports: Option<Vec<Value>>,
+    /// What later versions of Kubernetes may add, and we do not understand.
+    #[serde(flatten)]
+    pub unknown: Map<String, Value>,
+}
+
+/// Who may come in.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Peer {
+    /// Pods with these labels.
+    pub pod_selector: Option<LabelSelector>,
+    /// In namespaces with these labels.
+    pub namespace_selector: Option<LabelSelector>,
+    /// Not looked into in this chapter.
+    pub ip_block: Option<Value>,
+    /// What we do not understand.
+    #[serde(flatten)]
+    pub unknown: Map<String, Value>,
+}
+
+/// A question about labels; all parts must be true.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LabelSelector {
+    /// Label and value.
+    pub match_labels: Option<Labels>,
+    /// Label, operator and values.
+    pub match_expressions: Option<Vec<Expression>>,
+    /// What we do not understand.
+    #[serde(flatten)]
+    pub unknown: Map<String, Value>,
+}
+
+/// One condition on one label.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Expression {
+    /// The label.
+    pub key: String,
+    /// `In`, `NotIn`, `Exists`, `DoesNotExist`. A text, since one unknown word must not make the
+    /// whole list of policies unreadable.
+    pub operator: String,
+    /// For the first two.
+    pub values: Option<Vec<String>>,
+}
+
+impl Pod {
+    /// A Pod of the host's network is the host, not an endpoint.
+    pub fn is_host(&self) -> bool {
+        self.spec.host_network == Some(true)
+    }
+
+    /// Its IPv4 addresses, while they are its own: a Pod that has ended has given them back,
+    /// one that is being deleted still has them.
+    pub fn addresses(&self) -> impl Iterator<Item = Ipv4Addr> {
+        let ended = matches!(self.status.phase.as_deref(), Some("Succeeded" | "Failed"));
+        let ips = self.status.pod_ips.iter().flatten().filter(move |_| !ended);
+        ips.filter_map(|it| it.ip.parse().ok())
+    }
+
+    /// Is it the pod that a runtime calls by this uid? A static pod has another uid in the API
+    /// than on its node, which says its own in an annotation.
+    pub fn has_uid(&self, uid: &str) -> bool {
+        const MIRROR: &str = "kubernetes.io/config.mirror";
+        let mirror = self.metadata.annotations.as_ref().and_then(|it| it.get(MIRROR));
+        self.metadata.uid.as_deref() == Some(uid) || mirror.is_some_and(|it| it == uid)
+    }
+}

@@ -1,0 +1,96 @@
+//! Label selectors (`labels.Selector` of apimachinery): which labels does a selector match?
+
+use anyhow::{Result, bail, ensure};
+
+use super::objects::{Expression, LabelSelector};
+use crate::api::Labels;
+
+/// A checked selector. Without requirements it matches everything.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Selector(Vec<Requirement>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Requirement {
+    key: String,
+    operator: Operator,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Operator {
+    In(Vec<String>),
+    NotIn(Vec<String>),
+    Exists,
+    DoesNotExist,
+}
+
+impl Selector {
+    /// Matches everything.
+    pub const EVERYTHING: Self = Self(Vec::new());
+
+    /// Checks a selector. An error names what is not understood: to pass over it would make the
+    /// selector match more than was meant.
+    pub fn parse(selector: &LabelSelector) -> Result<Self> {
+        if let Some(unknown) = selector.unknown.keys().next() {
+            bail!("{unknown:?} is no field of a selector");
+        }
+        let exact = selector.match_labels.iter().flatten().map(|(key, value)| {
+            Ok(Requirement { key: key.clone(), operator: Operator::In(vec![value.clone()]) })
+        });
+        let expressions = selector.match_expressions.iter().flatten().map(Requirement::parse);
+        exact.chain(expressions).collect::<Result<_>>().map(Self)
+    }
+
+    /// Do all requirements hold?
+    pub fn matches(&self, labels: &Labels) -> bool {
+        self.0.iter().all(|requirement| requirement.holds(labels))
+    }
+
+    /// The labels that it asks about.
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|requirement| requirement.key.as_str())
+    }
+}
+
+impl Requirement {
+    fn parse(expression: &Expression) -> Result<Self> {
+        let values = expression.values.clone().unwrap_or_default();
+        let (key, operator) = (&expression.key, expression.operator.as_str());
+        let operator = match operator {
+            "In" => Operator::In(values),
+            "NotIn" => Operator::NotIn(values),
+            "Exists" => Operator::Exists,
+            "DoesNotExist" => Operator::DoesNotExist,
+            other => {
+                bail!("operator {other:?} of {key:?} is none of In, NotIn, Exists, DoesNotExist")
+            }
+        };
+        match &operator {
+            Operator::In(values) | Operator::NotIn(values) => {
+                ensure!(
+                    !values.is_empty(),
+                    "operator {:?} of {key:?} needs values",
+                    expression.operator
+                );
+            }
+            _ => ensure!(
+                expression.values.as_ref().is_none_or(Vec::is_empty),
+                "operator {:?} of {key:?} takes no values",
+                expression.operator
+            ),
+        }
+        Ok(Self { key: key.clone(), operator })
+    }
+
+    // #region holds
+    /// NotIn and DoesNotExist hold also where the label is not there at all.
+    fn holds(&self, labels: &Labels) -> bool {
+        let value = labels.get(&self.key);
+        match &self.operator {
+            Operator::In(values) => value.is_some_and(|value| values.contains(value)),
+            Operator::NotIn(values) => value.is_none_or(|value| !values.contains(value)),
+            Operator::Exists => value.is_some(),
+            Operator::DoesNotExist => value.is_none(),
+        }
+    }
+    // #endregion holds
+}

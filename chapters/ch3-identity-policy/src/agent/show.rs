@@ -1,0 +1,92 @@
+//! What people ask a running agent, and the maps.
+
+use anyhow::Result;
+use clap::Subcommand;
+
+use crate::client;
+use endpoints::{endpoints, find, identities};
+use maps::{endpoint_map, policy_map};
+use table::{Output, json};
+
+mod endpoints;
+mod maps;
+mod table;
+
+/// Questions.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// The endpoints of this node
+    #[command(subcommand)]
+    Endpoint(EndpointCommand),
+    /// Which labels have which number
+    #[command(subcommand)]
+    Identity(ListCommand),
+    /// What the kernel's maps hold
+    #[command(subcommand)]
+    Bpf(BpfCommand),
+    /// What is not as it should be
+    Status,
+    /// Drops and new connections, as they come
+    Monitor,
+}
+
+/// About endpoints.
+#[derive(Debug, Subcommand)]
+pub enum EndpointCommand {
+    /// All
+    List(Output),
+    /// One, with the policies that isolate it
+    Get {
+        /// Its id, pod or address: 3, my-pod, default/my-pod, 10.13.0.5
+        endpoint: String,
+    },
+}
+
+/// All there are.
+#[derive(Debug, Subcommand)]
+pub enum ListCommand {
+    /// All
+    List(Output),
+}
+
+/// About maps.
+#[derive(Debug, Subcommand)]
+pub enum BpfCommand {
+    /// `endpoint_map`: which identity has which address
+    #[command(subcommand)]
+    Endpoint(ListCommand),
+    /// `policy_map`: who may talk to whom
+    #[command(subcommand)]
+    Policy(PolicyCommand),
+}
+
+/// About `policy_map`.
+#[derive(Debug, Subcommand)]
+pub enum PolicyCommand {
+    /// Who may talk to an endpoint; without one, all entries
+    Get {
+        /// Its id, pod or address
+        endpoint: Option<String>,
+        /// How to print
+        #[command(flatten)]
+        output: Output,
+    },
+}
+
+/// Answers a question on stdout.
+pub fn show(command: Command) -> Result<()> {
+    match command {
+        Command::Endpoint(EndpointCommand::List(output)) => endpoints(output),
+        Command::Endpoint(EndpointCommand::Get { endpoint }) => json(&find(&endpoint)?),
+        Command::Identity(ListCommand::List(output)) => identities(output),
+        Command::Bpf(BpfCommand::Endpoint(ListCommand::List(output))) => endpoint_map(output),
+        Command::Bpf(BpfCommand::Policy(PolicyCommand::Get { endpoint, output })) => {
+            policy_map(endpoint.as_deref(), output)
+        }
+        Command::Status => json(&client::get::<serde_json::Value>("/v1/healthz")?),
+        Command::Monitor => client::lines("/v1/monitor")?.try_for_each(|line| {
+            println!("{}", line?);
+            Ok(())
+        }),
+    }
+}

@@ -1,0 +1,85 @@
+//! Endpoints and identities, as the agent knows them.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, Result, bail};
+
+use super::table::{Output, table};
+use crate::agent::identity;
+use crate::api::{EndpointStatus, IdentityStatus, SecurityLabels};
+use crate::client;
+
+/// `endpoint list`.
+pub fn endpoints(output: Output) -> Result<()> {
+    let endpoints: Vec<EndpointStatus> = client::get("/v1/endpoint")?;
+    let isolated = |policies: &[String]| if policies.is_empty() { "No" } else { "Yes" }.to_string();
+    let titles =
+        ["ENDPOINT", "POD", "INGRESS ISOLATED", "EGRESS ISOLATED", "IDENTITY", "IPV4", "LABELS"];
+    table(output, &endpoints, &titles, |it| {
+        vec![
+            it.id.to_string(),
+            pod_of(it),
+            isolated(&it.ingress),
+            isolated(&it.egress),
+            it.identity.to_string(),
+            it.new.address.to_string(),
+            labels_of(&it.labels),
+        ]
+    })
+}
+
+/// `identity list`.
+pub fn identities(output: Output) -> Result<()> {
+    let identities: Vec<IdentityStatus> = client::get("/v1/identity")?;
+    table(output, &identities, &["ID", "NAMESPACE", "LABELS", "IN USE"], |it| {
+        let in_use = if it.in_use { "Yes" } else { "No" };
+        vec![it.id.to_string(), it.labels.namespace.clone(), labels_of(&it.labels), in_use.into()]
+    })
+}
+
+/// Labels by identity; without an agent only the reserved ones.
+pub fn names() -> Result<BTreeMap<u32, String>> {
+    let identities: Vec<IdentityStatus> = client::get("/v1/identity").unwrap_or_default();
+    let mut names: BTreeMap<_, _> =
+        identities.iter().map(|it| (it.id, labels_of(&it.labels))).collect();
+    for id in [identity::HOST, identity::WORLD] {
+        names.extend(identity::name(id).map(|name| (id, name.to_string())));
+    }
+    Ok(names)
+}
+
+/// An endpoint by its id, pod or address.
+pub fn find(which: &str) -> Result<EndpointStatus> {
+    let endpoints: Vec<EndpointStatus> = client::get("/v1/endpoint")?;
+    let is_it = |it: &EndpointStatus| {
+        let name = it.new.pod.as_ref().map(|pod| pod.name.as_str());
+        it.id.to_string() == which
+            || it.new.address.to_string() == which
+            || pod_of(it) == which
+            || name == Some(which)
+    };
+    let mut found = endpoints.into_iter().filter(is_it);
+    let first = found.next().with_context(|| {
+        format!("there is no endpoint {which:?} on this node: see `ebpf-agent endpoint list`")
+    })?;
+    match found.next() {
+        None => Ok(first),
+        Some(second) => bail!(
+            "{which:?} may be {} or {}: say the namespace too",
+            pod_of(&first),
+            pod_of(&second)
+        ),
+    }
+}
+
+fn pod_of(endpoint: &EndpointStatus) -> String {
+    match &endpoint.new.pod {
+        Some(pod) => format!("{}/{}", pod.namespace, pod.name),
+        None => "-".into(),
+    }
+}
+
+fn labels_of(labels: &SecurityLabels) -> String {
+    let pairs: Vec<_> = labels.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    pairs.join(",")
+}

@@ -1,0 +1,47 @@
+//! Tables for people, JSON for programs.
+
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+
+/// How to print.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct Output {
+    /// For programs
+    #[arg(short, long, value_enum)]
+    output: Option<Format>,
+}
+
+/// A format.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum Format {
+    /// JSON
+    Json,
+}
+
+/// Prints JSON.
+pub fn json(value: &impl Serialize) -> Result<()> {
+    println!("{}", serde_json::to_string_pretty(value)?);
+    Ok(())
+}
+
+/// Prints rows under titles, or the JSON of the same.
+pub fn table<T: Serialize>(
+    output: Output,
+    values: &[T],
+    titles: &[&str],
+    row: impl Fn(&T) -> Vec<String>,
+) -> Result<()> {
+    if output.output.is_some() {
+        return json(&values);
+    }
+    let titles = titles.iter().map(ToString::to_string).collect();
+    let rows: Vec<Vec<String>> = std::iter::once(titles).chain(values.iter().map(row)).collect();
+    let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or_default();
+    let widths: Vec<_> = (0..rows[0].len()).map(width).collect();
+    for row in &rows {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+        println!("{}", cells.collect::<Vec<_>>().join("   ").trim_end());
+    }
+    Ok(())
+}

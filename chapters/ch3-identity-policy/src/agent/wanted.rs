@@ -1,0 +1,144 @@
+//! What the maps should hold: a function of the objects and of this node's endpoints, computed
+//! anew whenever anything changes. No decision rests on a single event, so none can be missed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use anyhow::Result;
+
+use super::directory::Directory;
+use super::identity::{self, Identities};
+use super::local::Local;
+use super::objects::{Namespace, NetworkPolicy, Pod};
+use super::policy::Policy;
+use super::verdicts::Verdicts;
+use crate::api::{EndpointStatus, SecurityLabels};
+use crate::maps::{self, Endpoint, PolicyKey};
+
+/// The objects as a source knows them.
+#[derive(Debug, Clone, Default)]
+pub struct Objects {
+    /// All pods of the cluster.
+    pub pods: Vec<Arc<Pod>>,
+    /// All namespaces.
+    pub namespaces: Vec<Arc<Namespace>>,
+    /// All policies.
+    pub policies: Vec<Arc<NetworkPolicy>>,
+}
+
+/// What the maps should hold, and what is told of it.
+#[derive(Debug, Default)]
+pub struct Wanted {
+    /// `endpoint_map`.
+    pub endpoints: BTreeMap<Ipv4Addr, Endpoint>,
+    /// `policy_map`'s keys; every entry allows.
+    pub policy: BTreeSet<PolicyKey>,
+    /// This node's endpoints that are in it.
+    pub status: Vec<EndpointStatus>,
+    /// What is not enforced, or could not be published.
+    pub problems: BTreeSet<String>,
+}
+
+/// Computes the wanted maps. Identities are drawn, and labels that are news are written down.
+pub fn wanted(
+    objects: &Objects,
+    node: &str,
+    local: &mut Local,
+    identities: &mut Identities,
+) -> Result<Wanted> {
+    let policies: Vec<Policy> = objects.policies.iter().map(|it| read(it)).collect();
+    let asked: BTreeSet<&str> = policies.iter().flat_map(Policy::keys).collect();
+    let labels = Directory::new(objects);
+    let mut wanted = Wanted::default();
+    for policy in &policies {
+        let say = |what| format!("policy {} is not enforced: {what}", policy.full_name());
+        wanted.problems.extend(policy.not_enforced.iter().map(say));
+    }
+
+    // Who is where, and by which identity.
+    for (link, found) in local.iter().map(|it| (it.link.clone(), labels.of(it))).collect::<Vec<_>>()
+    {
+        if let Some(labels) = found {
+            local.set_labels(&link, &labels)?;
+        }
+    }
+    let mut used: BTreeMap<u32, SecurityLabels> = BTreeMap::new();
+    let mut identity_of = |labels: &SecurityLabels| {
+        let labels =
+            SecurityLabels { labels: identity::relevant(&labels.labels, &asked), ..labels.clone() };
+        let id = identities.get(&labels)?;
+        used.entry(id).or_insert(labels);
+        Some(id)
+    };
+    let mut here = Vec::new();
+    for endpoint in local.iter() {
+        let Some(labels) = &endpoint.labels else { continue };
+        match identity_of(labels) {
+            Some(id) => here.push((endpoint, id)),
+            None => wanted.problems.extend(no_identity(&endpoint.link)),
+        }
+    }
+    let mut elsewhere = Vec::new();
+    for (address, pod) in remote_pods(objects, node) {
+        let Some(known) = labels.of_pod(pod) else { continue };
+        let uid = pod.metadata.uid.as_deref().unwrap_or_default();
+        match identity_of(&known) {
+            Some(id) => elsewhere.push((address, maps::generation(uid), id)),
+            None => wanted.problems.extend(no_identity(uid)),
+        }
+    }
+
+    let verdicts = Verdicts::new(&policies, &used);
+    wanted.policy = verdicts.allowed(&used);
+    for (address, generation, identity) in elsewhere {
+        let flags = verdicts.flags(&used[&identity]);
+        let entry = Endpoint { identity, ifindex: 0, generation, flags, mac: [0; 6] };
+        wanted.endpoints.insert(address, entry);
+    }
+    for (endpoint, identity) in here {
+        let status = verdicts.status(endpoint, identity, &used[&identity]);
+        let entry = Endpoint {
+            identity,
+            ifindex: endpoint.new.ifindex,
+            generation: maps::generation(&endpoint.link),
+            flags: verdicts.flags(&used[&identity]),
+            mac: endpoint.new.mac,
+        };
+        wanted.endpoints.insert(endpoint.new.address, entry);
+        wanted.status.push(status);
+    }
+    wanted.status.sort_by_key(|status| status.id);
+    Ok(wanted)
+}
+
+fn no_identity(whose: &str) -> Option<String> {
+    Some(format!("{whose} has no network: all identities are taken, by different labels"))
+}
+
+fn read(policy: &NetworkPolicy) -> Policy {
+    Policy::parse(policy).unwrap_or_else(|error| Policy::unreadable(policy, &error))
+}
+
+/// Pods of other nodes with their addresses. Of two with one address, which the API may show for
+/// a while, the younger has it.
+fn remote_pods<'a>(objects: &'a Objects, node: &str) -> BTreeMap<Ipv4Addr, &'a Pod> {
+    let age = |pod: &Pod| {
+        let metadata = &pod.metadata;
+        (metadata.deletion_timestamp.is_none(), metadata.creation_timestamp.clone())
+    };
+    let mut pods: BTreeMap<Ipv4Addr, &Pod> = BTreeMap::new();
+    for pod in &objects.pods {
+        let there = pod.spec.node_name.as_deref();
+        if pod.is_host() || there.is_none() || there == Some(node) {
+            continue;
+        }
+        for address in pod.addresses() {
+            let other = pods.entry(address).or_insert(pod);
+            if age(pod) > age(other) {
+                *other = pod;
+            }
+        }
+    }
+    pods
+}

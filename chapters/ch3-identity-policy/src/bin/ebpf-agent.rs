@@ -1,0 +1,46 @@
+//! The agent's command line: the daemon itself, and questions to one that runs.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use ch3_identity_policy::agent::{run, show};
+use clap::{Parser, Subcommand};
+
+/// Gives pods identities, and keeps the maps by which the kernel decides who talks to whom.
+#[derive(Debug, Parser)]
+#[command(version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the agent
+    Run(run::Options),
+    #[command(flatten)]
+    Show(show::Command),
+}
+
+fn main() -> ExitCode {
+    match execute(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn execute(command: Command) -> Result<()> {
+    match command {
+        Command::Run(options) => {
+            let filter = tracing_subscriber::EnvFilter::builder()
+                .with_default_directive(tracing::Level::INFO.into())
+                .from_env_lossy();
+            tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter).init();
+            run::run(options)
+        }
+        Command::Show(command) => show::show(command),
+    }
+}

@@ -1,0 +1,80 @@
+/* What is told of a packet: a counter for each reason, and an event for people. */
+
+#define HOOK_FROM_POD 0
+#define HOOK_TO_POD 1
+
+struct counter {
+	__u64 packets;
+	__u64 bytes;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, REASONS);
+	__type(key, __u32);
+	__type(value, struct counter);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} metrics_map SEC(".maps");
+
+/* A drop, or a new connection. Addresses and ports in network byte order. */
+struct event {
+	__u64 time; /* ns since boot */
+	__be32 saddr;
+	__be32 daddr;
+	__be16 sport;
+	__be16 dport;
+	__u32 src_id; /* 0: not known */
+	__u32 dst_id;
+	__u32 ifindex;
+	__u32 length;
+	__u8 proto;
+	__u8 reason;
+	__u8 hook;
+	__u8 reserved;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 20);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} events SEC(".maps");
+
+static __always_inline void count(__u32 reason, struct __sk_buff *skb)
+{
+	struct counter *counter = bpf_map_lookup_elem(&metrics_map, &reason);
+
+	if (counter) {
+		/* A large TCP packet is cut into segments later. */
+		counter->packets += skb->gso_segs ?: 1;
+		counter->bytes += skb->len;
+	}
+}
+
+/* #region tell */
+/* Never waits: with a full buffer the event is lost, and counted. */
+static __always_inline void tell(struct __sk_buff *skb, const struct packet *packet, __u8 hook,
+				 __u32 src_id, __u32 dst_id, __u8 reason)
+{
+	struct event *event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
+
+	if (!event) {
+		count(EVENT_LOST, skb);
+		return;
+	}
+	*event = (struct event){
+		.time = bpf_ktime_get_ns(),
+		.saddr = packet->saddr,
+		.daddr = packet->daddr,
+		.sport = packet->sport,
+		.dport = packet->dport,
+		.src_id = src_id,
+		.dst_id = dst_id,
+		.ifindex = skb->ifindex,
+		.length = skb->len,
+		.proto = packet->proto,
+		.reason = reason,
+		.hook = hook,
+	};
+	bpf_ringbuf_submit(event, 0);
+}
+/* #endregion tell */

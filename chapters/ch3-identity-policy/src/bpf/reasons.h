@@ -1,0 +1,17 @@
+/* Why a packet is dropped. Names for people: src/events.rs. */
+enum reason {
+	FORWARDED, /* no reason: an event of a new connection */
+	DROP_INVALID, /* short or odd headers */
+	DROP_ETHERTYPE, /* neither IPv4 nor ARP */
+	DROP_VLAN,
+	DROP_SPOOFED, /* the source is not who sends */
+	DROP_GROUP, /* multicast and broadcast */
+	DROP_NOT_ITS_OWN, /* flooded to a pod whose address it does not carry */
+	DROP_FRAGMENT, /* of an answer, or without a whole header */
+	DROP_POLICY, /* nothing allows it */
+	DROP_EGRESS, /* the source is isolated for egress */
+	DROP_UNRELATED, /* an ICMP error that quotes no known connection */
+	EVENT_LOST, /* not a drop: the ring buffer was full */
+	CT_FULL, /* not a drop: a connection could not be remembered */
+	REASONS,
+};

@@ -1,0 +1,43 @@
+/* Does what comes out of a veth come from the pod behind it? */
+
+struct arp {
+	struct arphdr header;
+	__u8 sender_mac[6];
+	__be32 sender;
+	__u8 target_mac[6];
+	__be32 target;
+} __attribute__((packed));
+
+static __always_inline bool same_mac(const __u8 *a, const __u8 *b)
+{
+	int differ = 0;
+
+	for (int i = 0; i < 6; i++)
+		differ |= a[i] ^ b[i];
+	return !differ;
+}
+
+/* The endpoint behind this veth, if it has this address. */
+static __always_inline struct endpoint *own_endpoint(struct __sk_buff *skb, __be32 address)
+{
+	struct endpoint *endpoint = endpoint_at(address);
+
+	return endpoint && endpoint->ifindex == skb->ifindex ? endpoint : NULL;
+}
+
+/* ARP may speak of the pod's own address and MAC only: else it could draw to itself what is
+ * for its neighbours. */
+static __always_inline bool arp_is_honest(struct __sk_buff *skb, const struct packet *packet)
+{
+	struct arp arp;
+
+	if (bpf_skb_load_bytes(skb, sizeof(struct ethhdr), &arp, sizeof(arp)))
+		return false;
+	if (arp.header.ar_hrd != bpf_htons(1) || arp.header.ar_pro != bpf_htons(ETH_P_IP) ||
+	    arp.header.ar_hln != 6 || arp.header.ar_pln != 4)
+		return false;
+	/* Sender 0.0.0.0 asks whether somebody has the address already (RFC 5227): its own. */
+	struct endpoint *me = own_endpoint(skb, arp.sender ?: arp.target);
+
+	return me && same_mac(me->mac, arp.sender_mac) && same_mac(me->mac, packet->source_mac);
+}

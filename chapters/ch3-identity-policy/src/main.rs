@@ -1,0 +1,41 @@
+//! The plugin: what the runtime exec's for every pod.
+
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use ch3_identity_policy::{
+    add, args::Request, check, config, config::NetConf, del, error::CniError, gc, status, version,
+};
+use serde_json::Value;
+
+fn main() -> ExitCode {
+    let input = config::read(io::stdin());
+    let asked = version::asked_for(&input);
+    let (answer, code) = match answer(input, &asked) {
+        Ok(None) => return ExitCode::SUCCESS,
+        Ok(Some(result)) => (result, ExitCode::SUCCESS),
+        Err(error) => (error.to_json(&asked), ExitCode::FAILURE),
+    };
+    // An answer that nobody reads is a failure: the runtime will call DEL.
+    match io::stdout().write_all(format!("{answer:#}\n").as_bytes()) {
+        Ok(()) => code,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn answer(input: Result<Value, CniError>, asked: &str) -> Result<Option<Value>, CniError> {
+    let request = Request::from_env(|name| std::env::var_os(name))?;
+    if request == Request::Version {
+        return Ok(Some(version::report(asked)));
+    }
+    let conf = NetConf::parse(input?)?;
+    conf.version.allows(&request)?;
+    let silent = |()| None;
+    match &request {
+        Request::Add { attachment, netns } => add::add(&conf, attachment, netns).map(Some),
+        Request::Check { attachment, netns } => check::check(&conf, attachment, netns).map(silent),
+        Request::Del { attachment } => del::del(&conf, attachment).map(silent),
+        Request::Gc => gc::gc(&conf).map(silent),
+        Request::Status | Request::Version => status::status(&conf).map(silent),
+    }
+}

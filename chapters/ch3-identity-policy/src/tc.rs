@@ -1,0 +1,182 @@
+//! The eBPF programs: loaded once for the node, attached to every pod's veth by TC.
+//!
+//! A filter is a part of its link: it goes when the link goes, so DEL and GC have nothing to
+//! do. (TCX, which is newer, would need a pinned link for each pod, and somebody to unpin it.)
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::ErrorKind;
+use std::mem::MaybeUninit;
+use std::os::fd::AsFd as _;
+use std::path::Path;
+use std::sync::Mutex;
+
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use libbpf_rs::skel::{OpenSkel, SkelBuilder as _};
+use libbpf_rs::{
+    PrintLevel, ProgramHandle, TC_EGRESS, TC_INGRESS, TcAttachPoint, TcHook, TcHookBuilder,
+};
+use nix::net::if_::if_nametoindex;
+use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
+
+use crate::lock;
+use crate::maps::GLOBALS;
+
+mod skeleton {
+    #![allow(missing_docs, missing_debug_implementations, clippy::all, clippy::restriction)]
+    include!(concat!(env!("OUT_DIR"), "/policy.skel.rs"));
+}
+
+const BPFFS: &str = "/sys/fs/bpf";
+/// Keep the programs in the kernel while no pod uses them. Chapter 2's pin is a file `ebpfcni`:
+/// one chapter may be installed over another.
+const FROM_POD: &str = "/sys/fs/bpf/ebpfcni-from-pod";
+const TO_POD: &str = "/sys/fs/bpf/ebpfcni-to-pod";
+/// A symlink to nowhere: its text says which build the pinned programs are from.
+const STAMP: &str = "/sys/fs/bpf/ebpfcni-policy-build";
+
+/// The node's two programs.
+#[derive(Debug)]
+pub struct Programs {
+    from_pod: ProgramHandle,
+    to_pod: ProgramHandle,
+}
+
+impl Programs {
+    /// Each program with its hook, as seen from the node: what the pod sends comes in.
+    fn hooks(&self, host_link: &str) -> Result<[(&'static str, TcHook); 2]> {
+        Ok([
+            ("from_pod", hook(&self.from_pod, TC_INGRESS, host_link)?),
+            ("to_pod", hook(&self.to_pod, TC_EGRESS, host_link)?),
+        ])
+    }
+}
+
+/// Attaches the programs to a host end. Fixed handle and priority and "replace": done twice,
+/// each is still there once. Without an endpoint in the map they drop everything.
+pub fn attach(host_link: &str) -> Result<()> {
+    for (name, mut hook) in programs()?.hooks(host_link)? {
+        hook.create().with_context(|| format!("cannot make clsact on {host_link}"))?;
+        hook.attach()
+            .with_context(|| format!("cannot attach {name} to {host_link}: {}", said()))?;
+    }
+    Ok(())
+}
+
+/// CHECK: are there filters? An older plugin's programs are too: they work until the pod ends.
+pub fn check(host_link: &str) -> Result<()> {
+    for (name, mut hook) in programs()?.hooks(host_link)? {
+        ensure!(hook.query().is_ok(), "{host_link} has no eBPF filter {name}");
+    }
+    Ok(())
+}
+
+fn hook(program: &ProgramHandle, side: TcAttachPoint, host_link: &str) -> Result<TcHook> {
+    let index = if_nametoindex(host_link).with_context(|| format!("link {host_link} is gone"))?;
+    let mut builder = TcHookBuilder::new(program.as_fd());
+    builder.ifindex(i32::try_from(index)?).handle(1).priority(1).replace(true);
+    Ok(builder.hook(side))
+}
+
+/// The node's programs of this build, loaded if need be. Whoever comes first loads them: as a
+/// rule the agent, when it starts.
+pub fn programs() -> Result<Programs> {
+    libbpf_rs::set_print(Some((PrintLevel::Info, note)));
+    let filesystem = statfs(BPFFS).with_context(|| format!("cannot look at {BPFFS}"))?;
+    ensure!(
+        filesystem.filesystem_type() == BPF_FS_MAGIC,
+        "bpffs is not mounted at {BPFFS}; run: mount -t bpf bpf {BPFFS}"
+    );
+    if let Some(programs) = pinned()? {
+        return Ok(programs);
+    }
+    let directory = File::open(BPFFS).with_context(|| format!("cannot open {BPFFS}"))?;
+    lock::exclusive(&directory, Path::new(BPFFS))?;
+    if let Some(programs) = pinned()? {
+        return Ok(programs);
+    }
+    load_and_pin()
+}
+
+/// The pinned programs, if they are of this build: older ones are never attached to a new pod.
+fn pinned() -> Result<Option<Programs>> {
+    let Some(from_pod) = program_at(FROM_POD, "from_pod")? else { return Ok(None) };
+    let Some(to_pod) = program_at(TO_POD, "to_pod")? else { return Ok(None) };
+    let programs = Programs { from_pod, to_pod };
+    let is_ours = fs::read_link(STAMP).is_ok_and(|text| text.as_os_str() == stamp(&programs));
+    Ok(is_ours.then_some(programs))
+}
+
+fn program_at(pin: &str, name: &str) -> Result<Option<ProgramHandle>> {
+    if fs::symlink_metadata(pin).is_err_and(|error| error.kind() == ErrorKind::NotFound) {
+        return Ok(None);
+    }
+    let program = ProgramHandle::from_pinned_path(pin).ok().filter(|it| it.name() == name);
+    let Some(program) = program else {
+        bail!("{pin} is something else than {name}; if nobody needs it, run: rm -r {pin}");
+    };
+    Ok(Some(program))
+}
+
+/// This build and those programs: programs that another plugin pinned have other ids.
+fn stamp(programs: &Programs) -> OsString {
+    let ids = (programs.from_pod.id(), programs.to_pod.id());
+    format!("build-{}-programs-{}-{}", env!("BUILD_ID"), ids.0, ids.1).into()
+}
+
+/// Loads the programs and puts each in the old one's place, in one step: pins, then stamp.
+/// Who is killed between them leaves programs without a stamp, and the next one loads again.
+/// The maps are pinned as well, and taken over if they are there: what they hold stays.
+fn load_and_pin() -> Result<Programs> {
+    fs::create_dir_all(GLOBALS).with_context(|| format!("cannot make {GLOBALS}"))?;
+    let mut object = MaybeUninit::uninit();
+    let mut builder = skeleton::PolicySkelBuilder::default();
+    builder.obj_builder.pin_root_path(GLOBALS)?;
+    let mut skeleton =
+        builder.open(&mut object).and_then(OpenSkel::load).map_err(|error| refusal(&error))?;
+    let progs = &mut skeleton.progs;
+    for (program, pin) in [(&mut progs.from_pod, FROM_POD), (&mut progs.to_pod, TO_POD)] {
+        let new = format!("{pin}-new");
+        let _ = fs::remove_file(&new); // of a plugin that was killed here
+        program.pin(&new).with_context(|| format!("cannot pin {new}"))?;
+        fs::rename(&new, pin).with_context(|| format!("cannot rename {new} to {pin}"))?;
+    }
+    let programs = Programs {
+        from_pod: ProgramHandle::from_pinned_path(FROM_POD)?,
+        to_pod: ProgramHandle::from_pinned_path(TO_POD)?,
+    };
+    let new = format!("{STAMP}-new");
+    let _ = fs::remove_file(&new);
+    std::os::unix::fs::symlink(stamp(&programs), &new)
+        .and_then(|()| fs::rename(&new, STAMP))
+        .with_context(|| format!("cannot write {STAMP}"))?;
+    Ok(programs)
+}
+
+/// Why the kernel did not take the programs, with all that the verifier said.
+fn refusal(error: &libbpf_rs::Error) -> anyhow::Error {
+    let why = match error.kind() {
+        libbpf_rs::ErrorKind::PermissionDenied if said().contains("-EPERM") => {
+            "this process may not load eBPF programs: it needs CAP_BPF and CAP_NET_ADMIN".into()
+        }
+        _ if said().contains("couldn't reuse pinned map") => format!(
+            "a pinned map has another layout than this build's: delete the node's pods, then \
+             run: rm -r {GLOBALS}"
+        ),
+        _ => "the kernel refused the eBPF programs".into(),
+    };
+    anyhow!("{error}\n{}", said()).context(why)
+}
+
+/// libbpf's messages, the verifier's log among them.
+static SAID: Mutex<String> = Mutex::new(String::new());
+
+fn note(_: PrintLevel, message: String) {
+    if let Ok(mut said) = SAID.lock() {
+        said.push_str(&message);
+    }
+}
+
+fn said() -> String {
+    SAID.lock().map(|said| said.trim().to_string()).unwrap_or_default()
+}

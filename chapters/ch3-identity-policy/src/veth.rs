@@ -1,0 +1,135 @@
+//! The veth pair: a cable with one end on the bridge and the other in the pod.
+
+use std::net::Ipv4Addr;
+
+use anyhow::{Context as _, Result, anyhow};
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::link::{
+    InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoPortKind, InfoVeth, LinkAttribute,
+    LinkInfo, LinkMessage,
+};
+use nix::errno::Errno;
+use rtnetlink::{AddressMessageBuilder, LinkUnspec, RouteMessageBuilder};
+
+use crate::args::Attachment;
+use crate::config::NetConf;
+use crate::netlink::{Netlink, RequestError, no_ipv6_link_local};
+use crate::netns::NetNs;
+
+/// The MAC for an address: `0a:58` (locally administered) and the four bytes of IPv4.
+///
+/// The talk draws it at random. Ours follows the address, so that a neighbour who knew the
+/// address's last owner already knows its next one's MAC.
+pub fn mac_for(address: Ipv4Addr) -> [u8; 6] {
+    let [a, b, c, d] = address.octets();
+    [0x0a, 0x58, a, b, c, d]
+}
+
+/// The MAC of the host end. Given by us, since udev replaces those that the kernel drew.
+pub fn host_mac_for(address: Ipv4Addr) -> [u8; 6] {
+    let [a, b, c, d] = address.octets();
+    [0x0a, 0x59, a, b, c, d]
+}
+
+// #region veth
+/// Makes the pair in one request: host end on the bridge and up, pod end born inside the pod
+/// under its final name and MAC. Moving it there afterwards would hold the kernel's global
+/// RTNL lock for some 36 ms.
+pub async fn create(
+    node: &Netlink,
+    conf: &NetConf,
+    attachment: &Attachment,
+    bridge: &LinkMessage,
+    netns: &NetNs,
+    address: Ipv4Addr,
+) -> Result<(), RequestError> {
+    let mut pod_end = LinkMessage::default();
+    pod_end.attributes = vec![
+        LinkAttribute::IfName(attachment.ifname.clone()),
+        LinkAttribute::Address(mac_for(address).to_vec()),
+        LinkAttribute::NetNsFd(netns.fd()),
+    ];
+    let mut host_end = LinkUnspec::new_with_name(&attachment.host_link())
+        .up()
+        .address(host_mac_for(address).to_vec())
+        .build();
+    if let Some(mtu) = conf.mtu {
+        pod_end.attributes.push(LinkAttribute::Mtu(mtu));
+        host_end.attributes.push(LinkAttribute::Mtu(mtu));
+    }
+    host_end.attributes.push(LinkAttribute::Controller(bridge.header.index));
+    host_end.attributes.push(LinkAttribute::LinkInfo(vec![
+        LinkInfo::Kind(InfoKind::Veth),
+        LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(pod_end))),
+    ]));
+    let created = RouteNetlinkMessage::NewLink(host_end);
+    node.request(created, NLM_F_CREATE | NLM_F_EXCL).await.map(drop)
+}
+// #endregion veth
+
+/// What the kernel takes for the host end only once it exists.
+pub async fn configure_host_end(node: &Netlink, attachment: &Attachment) -> Result<()> {
+    let mut link = LinkUnspec::new_with_name(&attachment.host_link()).build();
+    link.attributes.push(no_ipv6_link_local());
+    if let Some(pod) = &attachment.pod {
+        // IFALIASZ: the kernel takes 255 bytes and no more.
+        link.attributes.push(LinkAttribute::IfAlias(pod.chars().take(255).collect()));
+    }
+    // Hairpin: a frame may leave by the port it came from, when a pod calls itself by its Service.
+    link.attributes.push(LinkAttribute::LinkInfo(vec![
+        LinkInfo::PortKind(InfoPortKind::Bridge),
+        LinkInfo::PortData(InfoPortData::BridgePort(vec![InfoBridgePort::HairpinMode(true)])),
+    ]));
+    let changed = RouteNetlinkMessage::NewLink(link);
+    node.request(changed, 0).await.context("cannot configure the host end")?;
+    Ok(())
+}
+
+/// Gives the pod's end its address. It is still down: nothing passes yet.
+pub async fn add_address(
+    pod: &Netlink,
+    conf: &NetConf,
+    index: u32,
+    address: Ipv4Addr,
+) -> Result<()> {
+    let message = AddressMessageBuilder::<Ipv4Addr>::new()
+        .index(index)
+        .address(address, conf.podcidr.prefix_len())
+        .build();
+    let added = RouteNetlinkMessage::NewAddress(message);
+    pod.request(added, NLM_F_CREATE | NLM_F_EXCL)
+        .await
+        .with_context(|| format!("cannot give the pod the address {address}"))?;
+    Ok(())
+}
+
+/// From here on packets flow.
+pub async fn set_up(pod: &Netlink, index: u32) -> Result<()> {
+    let mut link = LinkUnspec::new_with_index(index).up().build();
+    link.attributes.push(no_ipv6_link_local());
+    pod.request(RouteNetlinkMessage::SetLink(link), 0)
+        .await
+        .context("cannot set the pod's end up")?;
+    Ok(())
+}
+
+/// All that is not in the pod's own network goes to the gateway. Needs the link up.
+pub async fn add_default_route(pod: &Netlink, index: u32, gateway: Ipv4Addr) -> Result<()> {
+    let route =
+        RouteMessageBuilder::<Ipv4Addr>::new().output_interface(index).gateway(gateway).build();
+    pod.request(RouteNetlinkMessage::NewRoute(route), NLM_F_CREATE | NLM_F_EXCL)
+        .await
+        .with_context(|| format!("cannot make the pod's default route by {gateway}"))?;
+    Ok(())
+}
+
+/// Deletes the pair by its host end; the kernel takes the other end along.
+/// That there is none is no error.
+pub async fn delete(node: &Netlink, host_link: &str) -> Result<()> {
+    let link = LinkUnspec::new_with_name(host_link).build();
+    match node.request(RouteNetlinkMessage::DelLink(link), 0).await {
+        Ok(_) | Err(RequestError::Refused(Errno::ENODEV)) => Ok(()),
+        Err(error) => Err(anyhow!(error).context(format!("cannot delete link {host_link}"))),
+    }
+}

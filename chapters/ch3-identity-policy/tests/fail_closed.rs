@@ -1,0 +1,85 @@
+//! What is not understood, or not enforced, grants nothing, and is told.
+
+#![allow(clippy::unwrap_used, reason = "a test that fails should panic")]
+
+mod plugin;
+mod probe;
+
+use probe::Cluster;
+
+/// Sets the ingress rules of x/a.
+fn rules(cluster: &Cluster, rules: &str) {
+    println!("{rules}");
+    let spec = format!("{{ podSelector: {{ matchLabels: {{ pod: a }} }}, ingress: [{rules}] }}");
+    cluster.policy("x/policy", &spec);
+}
+
+/// What is told of a policy.
+fn told(cluster: &Cluster, policy: &str) -> Vec<String> {
+    cluster.settle();
+    let of = format!("policy {policy} ");
+    cluster.problems().into_iter().filter(|problem| problem.starts_with(&of)).collect()
+}
+
+#[test]
+fn s28_peers_that_are_not_understood_are_nobody() {
+    let cluster = Cluster::new(&["x/a", "x/b", "z/a"]);
+    let pod_b = "podSelector: { matchLabels: { pod: b } }";
+    let operator =
+        |rest: &str| format!("{{ podSelector: {{ matchExpressions: [{{ key: pod, {rest} }}] }} }}");
+    for peer in [
+        "{}".into(),
+        "{ podSelector: null, namespaceSelector: null }".into(),
+        "{ serviceAccountSelector: {} }".into(),
+        format!("{{ {pod_b}, serviceAccountSelector: {{}} }}"),
+        "{ podSelector: { matchFields: { pod: b } } }".into(),
+        "{ namespaceSelector: { matchNames: [x, z] } }".into(),
+        operator("operator: Like, values: [b]"),
+        operator("operator: in, values: [b]"),
+        operator("operator: NotIn"),
+        operator("operator: Exists, values: [b]"),
+    ] {
+        rules(&cluster, &format!("{{ from: [{peer}] }}"));
+        cluster.expect_denied(&["* > x/a"]);
+        assert_eq!(told(&cluster, "x/policy").len(), 1);
+        // Beside it, who is understood gets in.
+        rules(&cluster, &format!("{{ from: [{peer}, {{ {pod_b} }}] }}"));
+        cluster.expect_denied(&["z/a > x/a"]);
+    }
+}
+
+#[test]
+fn s28_rules_that_are_not_understood_grant_nothing() {
+    let cluster = Cluster::new(&["x/a", "x/b", "z/a"]);
+    for rule in ["{ schedule: nightly }", "{ from: [{ podSelector: {} }], schedule: nightly }"] {
+        rules(&cluster, rule);
+        cluster.expect_denied(&["* > x/a"]);
+        assert_eq!(told(&cluster, "x/policy").len(), 1);
+    }
+    rules(&cluster, "{ schedule: nightly }, { from: [{ podSelector: {} }] }");
+    cluster.expect_denied(&["z/a > x/a"]);
+}
+
+#[test]
+fn what_a_policy_says_in_vain_is_told_once_and_no_longer_than_it_says_it() {
+    let cluster = Cluster::new(&["x/a"]);
+    cluster.policy("x/ports", "{ ingress: [{ ports: [{ port: 80 }] }] }");
+    cluster.policy("x/block", "{ ingress: [{ from: [{ ipBlock: { cidr: 10.0.0.0/8 } }] }] }");
+    cluster.policy("x/egress", "{ egress: [{ to: [{ podSelector: {} }] }] }");
+    cluster.policy("x/enforced", "{ ingress: [{ from: [{ podSelector: {} }] }] }");
+    let all = [("x/ports", "ports"), ("x/block", "ipBlock"), ("x/egress", "spec.egress")];
+    for (policy, what) in all {
+        let problems = told(&cluster, policy);
+        assert!(problems.len() == 1 && problems[0].contains(what), "{problems:?}");
+    }
+    assert_eq!(told(&cluster, "x/enforced"), [""; 0]);
+
+    // Whatever else happens meanwhile.
+    cluster.label("x/a", "more", Some("labels"));
+    cluster.delete_policy("x/block");
+    assert_eq!(told(&cluster, "x/block"), [""; 0]);
+    let log = cluster.node.agent_log();
+    for (policy, _) in all {
+        assert_eq!(log.matches(&format!("policy {policy} ")).count(), 1, "{log}");
+    }
+}

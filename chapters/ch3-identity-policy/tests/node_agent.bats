@@ -1,0 +1,115 @@
+# The agent on a real Kubernetes node: it comes and goes, what it has written holds.
+
+load policy
+
+setup_file() { go_back; }
+setup() {
+  installed
+  demo_pods
+}
+teardown() { stop_pings; }
+
+agent_is_another() { agent status && not grep -wx "$1" <(agent_pid); }
+
+@test "allowed goes on and denied stays denied while the agent is restarted, killed and taken away" {
+  allow_frontend
+  eventually not reaches other "$(ip_of backend)"
+  identity=$(identity_of my-pod-3)
+  ping_from my-pod-1 other
+  before=$(agent_pid)
+  kubectl delete pod --namespace=kube-system --selector=app=ebpf-agent
+  eventually agent_is_another "$before"
+  before=$(agent_pid)
+  kill -KILL "$before"
+  eventually agent_is_another "$before"
+  node/remove-agent
+  [ "$(reaches my-pod-2 "$(service_ip)")" = backend ]
+  not reaches other "$(service_ip)"
+  installed
+  stop_pings
+  loss_is 0 from-my-pod-1
+  loss_is 100 from-other
+  [ "$(identity_of my-pod-3)" = "$identity" ]
+}
+
+@test "without the agent pods wait and end; when it is back, all is as it should be" {
+  node/remove-agent
+  allow_frontend
+  kubectl delete pod my-pod-2 --now
+  kubectl run late --image=busybox:1.35 --labels=app=other -- sleep infinity
+  eventually sh -c 'kubectl describe pod late | grep "ebpf-agent did not take the pod"'
+  [ "$(phase_of late)" = Pending ]
+  reaches other "$(ip_of backend)"
+  installed
+  kubectl wait --for=condition=Ready --timeout=15m pod/late
+  eventually not reaches other "$(ip_of backend)"
+  not reaches late "$(ip_of backend)"
+  [ "$(identity_of late)" = "$(identity_of other)" ]
+  [ "$(agent endpoint list | awk 'NR > 1 {print $6}' | sort)" = "$(pod_addresses)" ]
+  kubectl delete pod late --now
+}
+
+@test "pods that start while the agent restarts run soon after" {
+  kubectl create deployment many --image=busybox:1.35 --replicas=10 -- sleep infinity
+  for _ in 1 2; do
+    before=$(agent_pid)
+    kubectl delete pod --namespace=kube-system --selector=app=ebpf-agent
+    eventually agent_is_another "$before"
+  done
+  kubectl rollout status deployment many --timeout=15m
+  eventually leases_are_the_pods
+  [ "$(agent endpoint list | grep -c app=many)" = 10 ]
+  kubectl delete deployment many
+  kubectl delete pods --selector=app=many --now
+  eventually leases_are_the_pods
+}
+
+@test "another agent replaces the one that runs; the same one does not" {
+  before=$(agent_pid)
+  installed
+  [ "$(agent_pid)" = "$before" ]
+  cp "$PLUGIN_CH3" "$BATS_TEST_TMPDIR/plugin"
+  cat "$(dirname "$PLUGIN_CH3")/ebpf-agent" - <<<another >"$BATS_TEST_TMPDIR/ebpf-agent"
+  node/install ch3 "$BATS_TEST_TMPDIR/plugin"
+  cmp "$BATS_TEST_TMPDIR/ebpf-agent" "/proc/$(agent_pid)/exe"
+}
+
+@test "an agent that hangs is restarted" {
+  before=$(agent_pid)
+  kill -STOP "$before"
+  eventually agent_is_another "$before"
+}
+
+@test "the agent may do no more than it must" {
+  # CAP_BPF and CAP_NET_ADMIN, and no program can give it more.
+  grep -E '^(CapBnd|NoNewPrivs):' "/proc/$(agent_pid)/status" | tr -s '\t\n' ' ' | grep 'CapBnd: 0000008000001000 NoNewPrivs: 1'
+  for object in secrets configmaps services nodes; do
+    not kubectl auth can-i list "$object" --as=system:serviceaccount:kube-system:ebpf-agent --all-namespaces
+  done
+  not kubectl auth can-i patch pods --as=system:serviceaccount:kube-system:ebpf-agent --all-namespaces
+}
+
+@test "a static pod has an identity, too" {
+  cat >/etc/kubernetes/manifests/static.yaml <<'  END'
+    apiVersion: v1
+    kind: Pod
+    metadata: {name: static, namespace: default, labels: {app: other}}
+    spec:
+      containers: [{name: busybox, image: "busybox:1.35", command: [sleep, infinity]}]
+      terminationGracePeriodSeconds: 1
+  END
+  eventually kubectl wait --for=condition=Ready --timeout=15m "pod/static-$NODE"
+  [ "$(identity_of "static-$NODE")" = "$(identity_of other)" ]
+  rm /etc/kubernetes/manifests/static.yaml
+  eventually not kubectl get pod "static-$NODE"
+}
+
+@test "when all is gone, so are the agent, its pins and its maps" {
+  map=$(bpftool map show pinned /sys/fs/bpf/tc/globals/endpoint_map | cut -d: -f1)
+  go_back
+  not agent_pid
+  not kubectl get clusterrole ebpf-agent
+  [ ! -e /sys/fs/bpf/tc/globals ]
+  [ ! -e /sys/fs/bpf/ebpfcni-from-pod ]
+  eventually not bpftool map show id "$map"
+}

@@ -1,0 +1,184 @@
+//! Who sent it? By what the kernel knows of a packet, not by what the packet says of itself.
+
+#![allow(clippy::unwrap_used, reason = "a test that fails should panic")]
+
+mod plugin;
+mod raw;
+
+use std::net::{Ipv4Addr, UdpSocket};
+
+use lab::{Node, Pod, PodSpec, Sandbox};
+use plugin::ready_node;
+use raw::{Monitor, RawSocket, UDP, frame, ip, ipv4, mac, send, udp, unique};
+
+/// Isolates the victim; lets in friends.
+const POLICY: &str = "
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: { name: friends-only }
+spec:
+  podSelector: { matchLabels: { app: victim } }
+  ingress: [{ from: [{ podSelector: { matchLabels: { app: friend } } }] }]
+";
+
+/// The outside: a network of its own behind the node's uplink 192.0.2.1; it is 192.0.2.2.
+const OUTSIDE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
+
+struct Scene {
+    node: Node,
+    outside: Sandbox,
+    friend: Pod,
+    other: Pod,
+    victim: Pod,
+    monitor: Monitor,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let node = ready_node();
+        let outside = node.sandbox().unwrap();
+        let peer = outside.netns().rsplit('/').next().unwrap();
+        node.sh(&format!(
+            "ip link add uplink address 02:00:00:00:00:08 type veth peer name eth0 netns {peer}
+             ip addr add 192.0.2.1/24 dev uplink && ip link set uplink up
+             ip -n {peer} addr add 192.0.2.2/24 dev eth0 && ip -n {peer} link set eth0 up
+             ip -n {peer} route add 10.13.0.0/24 via 192.0.2.1
+             echo 0 >/proc/sys/net/ipv4/conf/all/rp_filter
+             echo 0 >/proc/sys/net/ipv4/conf/uplink/rp_filter"
+        ))
+        .unwrap();
+        let pod = |name: &str| node.run_pod(PodSpec::new(name).label("app", name)).unwrap();
+        let [friend, other, victim] = ["friend", "other", "victim"].map(pod);
+        node.apply(POLICY).unwrap();
+        let monitor = Monitor::new(&node);
+        let scene = Self { node, outside, friend, other, victim, monitor };
+        let honest = ipv4(ip(&scene.other), ip(&scene.victim), UDP, (&[], 0), &udp(1, 2));
+        let honest = frame(mac(ip(&scene.victim)), mac(ip(&scene.other)), 0x0800, &honest);
+        while scene.monitor.count(|event| event.reason == "denied by policy") == 0 {
+            send(&scene.node, &scene.other, &honest);
+            std::thread::yield_now();
+        }
+        scene
+    }
+
+    /// What became of a datagram, sent to a pod from the outside under some address.
+    fn sent_from_outside(&self, source: Ipv4Addr, to: &Pod) -> (String, u32) {
+        let packet = ipv4(source, ip(to), UDP, (&[], 0), &udp(1000, 2000));
+        let shot = unique(frame([2, 0, 0, 0, 0, 8], [2, 0, 0, 0, 0, 9], 0x0800, &packet));
+        self.outside.enter(&self.node, || RawSocket::on("eth0").send(&shot)).unwrap();
+        let event = self.monitor.find("a packet from outside", |event| {
+            event.length == shot.len() as u32 && event.hook == "to-pod"
+        });
+        (event.reason, event.source_identity)
+    }
+}
+
+#[test]
+fn the_world_is_known_by_not_being_known() {
+    let s = Scene::new();
+    assert_eq!(s.sent_from_outside(OUTSIDE, &s.other), ("new connection".into(), 2));
+    assert_eq!(s.sent_from_outside(OUTSIDE, &s.victim), ("denied by policy".into(), 2));
+    // What a pod asks of the world, the world may answer, also an isolated pod.
+    let pod = s.victim.sandbox.as_ref().unwrap();
+    pod.run(&s.node, &["ping", "-c1", "-W2", &OUTSIDE.to_string()]).unwrap();
+}
+
+#[test]
+fn a_packet_from_the_uplink_does_not_come_from_a_pod_of_this_node() {
+    let s = Scene::new();
+    assert_eq!(s.sent_from_outside(ip(&s.friend), &s.victim), ("spoofed source".into(), 0));
+    assert_eq!(s.sent_from_outside(ip(&s.friend), &s.other), ("spoofed source".into(), 0));
+}
+
+#[test]
+fn a_pod_of_another_node_is_known_by_its_address() {
+    let s = Scene::new();
+    let remote = |app: &str, address: &str| {
+        let manifest = format!(
+            "{{apiVersion: v1, kind: Pod, metadata: {{name: remote-{app}, namespace: default, \
+             uid: {app}, labels: {{app: {app}}}}}, spec: {{nodeName: elsewhere}}, \
+             status: {{phase: Running, podIPs: [{{ip: {address}}}]}}}}"
+        );
+        s.node.write_manifest(&format!("pod_default_remote-{app}.yaml"), &manifest).unwrap();
+    };
+    remote("friend", "10.14.0.5");
+    remote("stranger", "10.14.0.6");
+    let [friend, stranger] = [5, 6].map(|last| Ipv4Addr::new(10, 14, 0, last));
+    s.node.sh("for _ in $(seq 200); do /run/lab/bin/ebpf-agent bpf endpoint list | grep -q 10.14.0.6 && exit; sleep 0.05; done; exit 1").unwrap();
+    let (reason, identity) = s.sent_from_outside(friend, &s.victim);
+    assert_eq!(reason, "new connection");
+    assert!(identity >= 256);
+    assert_eq!(s.sent_from_outside(stranger, &s.victim).0, "denied by policy");
+}
+
+#[test]
+fn the_node_reaches_its_pods_and_who_hides_behind_its_address_does_not() {
+    let s = Scene::new();
+    let victim = ip(&s.victim).to_string();
+    s.node.run(&["ping", "-c1", "-W2", &victim]).unwrap();
+    // A NodePort as kube-proxy makes it: what comes in by the uplink gets the node's address.
+    s.node
+        .sh(&format!(
+            "nft -f - <<EOF
+table ip nodeport {{
+  chain prerouting {{
+    type nat hook prerouting priority dstnat
+    ip daddr 192.0.2.1 udp dport 2000 dnat to {victim}
+    ip daddr 192.0.2.1 udp dport 2001 dnat to {}:2000
+  }}
+  chain postrouting {{
+    type nat hook postrouting priority srcnat
+    iifname uplink masquerade
+  }}
+}}
+EOF",
+            ip(&s.other)
+        ))
+        .unwrap();
+    let outside = s.outside.enter(&s.node, || UdpSocket::bind("0.0.0.0:0").unwrap()).unwrap();
+    let gateway = Ipv4Addr::new(10, 13, 0, 1);
+    for (port, dropped) in [(2000, true), (2001, false)] {
+        outside.send_to(b"hello", (Ipv4Addr::new(192, 0, 2, 1), port)).unwrap();
+        let event = s.monitor.find("a masqueraded packet", |event| {
+            event.source == gateway && event.destination_port == 2000 && event.dropped == dropped
+        });
+        assert_eq!(event.source_identity, 2, "{event:?}");
+    }
+}
+
+#[test]
+fn a_mark_that_a_pod_sets_goes_no_further_than_the_pod() {
+    let s = Scene::new();
+    let identities =
+        s.node.run(&["/run/lab/bin/ebpf-agent", "identity", "list", "-o", "json"]).unwrap();
+    let identities: serde_json::Value = serde_json::from_str(&identities).unwrap();
+    let friend =
+        identities.as_array().unwrap().iter().find(|it| it["labels"]["labels"]["app"] == "friend");
+    let id = friend.unwrap()["id"].as_u64().unwrap() as u32;
+    let pod = s.other.sandbox.as_ref().unwrap();
+    let to = (ip(&s.victim), 2000);
+    for mark in [id << 16 | 0x0f00, 1 << 16 | 0x0f00, 0x0f00] {
+        pod.enter(&s.node, || {
+            let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+            nix::sys::socket::setsockopt(&socket, nix::sys::socket::sockopt::Mark, &mark).unwrap();
+            socket.send_to(&mark.to_be_bytes(), to).unwrap();
+            let port = socket.local_addr().unwrap().port();
+            let event = s.monitor.find("a marked packet", |event| event.source_port == port);
+            assert_eq!(event.reason, "denied by policy", "{mark:#x}");
+        })
+        .unwrap();
+    }
+}
+
+#[test]
+fn what_the_bridge_floods_is_for_one_pod_only() {
+    let s = Scene::new();
+    // The frame is for a MAC that nobody has, the packet for a pod that may get it.
+    let packet = ipv4(ip(&s.friend), ip(&s.victim), UDP, (&[], 0), &udp(3, 4));
+    let shot = unique(frame([2, 0, 0, 0, 0, 1], mac(ip(&s.friend)), 0x0800, &packet));
+    send(&s.node, &s.friend, &shot);
+    let is_it = |event: &raw::Event| event.length == shot.len() as u32;
+    s.monitor.find("the victim's", |event| is_it(event) && !event.dropped);
+    let event = s.monitor.find("the other's", |event| is_it(event) && event.dropped);
+    assert_eq!(event.reason, "not the pod's address");
+}

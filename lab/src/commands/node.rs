@@ -1,0 +1,110 @@
+//! Nodes: up, install, uninstall, nodes, down, and commands that run on one.
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use lab::registry::{self, Entry};
+use lab::{NodeStatus, chapter};
+
+use super::running;
+use crate::Output;
+use crate::table::{self, age, now};
+
+/// `lab build`: prints where the plugin is, or the agent; nothing if the chapter has none.
+pub fn build(chapter: &str, agent: bool) -> Result<ExitCode> {
+    let program = if agent { chapter::agent(chapter)? } else { Some(chapter::build(chapter)?) };
+    if let Some(program) = program {
+        println!("{}", program.display());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `lab up`
+pub fn up(name: &str, chapter: &str) -> Result<()> {
+    if let Some(entry) = registry::find(name)? {
+        if entry.node().is_ok() {
+            if entry.chapter != chapter {
+                bail!(
+                    "node {name} is up with {}: run `lab install {chapter}` to change it, or \
+                     `lab down` to start anew",
+                    entry.chapter
+                );
+            }
+            println!("node/{name} is up");
+            return Ok(());
+        }
+        entry.remove()?;
+    }
+    if chapter != "none" {
+        chapter::build(chapter)?; // a chapter that does not build leaves no node behind
+    }
+    let (mut entry, node) = registry::create(name, now())?;
+    if chapter != "none" {
+        chapter::install(&node, chapter)?;
+        entry.set_chapter(chapter)?;
+    }
+    println!("node/{name} created");
+    Ok(())
+}
+
+/// `lab install`
+pub fn install(name: &str, chapter: &str) -> Result<()> {
+    let (mut entry, node) = running(name)?;
+    chapter::install(&node, chapter)?;
+    entry.set_chapter(chapter)?;
+    node.sync()?;
+    println!("node/{name} has the CNI plugin of {chapter}");
+    Ok(())
+}
+
+/// `lab uninstall`
+pub fn uninstall(name: &str) -> Result<()> {
+    let (mut entry, node) = running(name)?;
+    chapter::uninstall(&node)?;
+    entry.set_chapter("none")?;
+    println!("node/{name} has no CNI plugin");
+    Ok(())
+}
+
+/// `lab nodes`
+pub fn nodes(output: Option<Output>) -> Result<()> {
+    let entries = registry::entries()?;
+    if entries.is_empty() {
+        println!("No nodes found: run `lab up ch1`.");
+        return Ok(());
+    }
+    let (mut states, mut messages) = (Vec::new(), Vec::new());
+    for entry in &entries {
+        let status = entry.node().and_then(|node| node.sync().and_then(|()| node.status()));
+        let (state, message) = match status {
+            Ok(NodeStatus::Ready) => ("Ready", String::new()),
+            Ok(NodeStatus::NotReady(message)) => ("NotReady", message),
+            Err(error) => ("NotReady", format!("{error:#}")), // the other nodes are listed all the same
+        };
+        states.push(state.to_string());
+        messages.push(message);
+    }
+    let column = |cell: &dyn Fn(&Entry) -> String| entries.iter().map(cell).collect();
+    let mut columns = vec![
+        ("NAME", column(&|entry| entry.name.clone())),
+        ("STATUS", states),
+        ("AGE", column(&|entry| age(entry.created))),
+        ("CHAPTER", column(&|entry| entry.chapter.clone())),
+    ];
+    if output == Some(Output::Wide) {
+        columns.push(("MESSAGE", messages));
+    }
+    table::print(&columns);
+    Ok(())
+}
+
+/// `lab down`
+pub fn down(name: &str, all: bool) -> Result<()> {
+    let mut entries = registry::entries()?;
+    entries.retain(|entry| all || entry.name == name);
+    for entry in entries {
+        entry.remove()?;
+        println!("node/{} deleted", entry.name);
+    }
+    Ok(())
+}
