@@ -28,19 +28,24 @@ not() { ! "$@"; }
 go_back() {
   # While there is a plugin: without one, containerd cannot take a pod down.
   kubectl cordon "$NODE"
-  kubectl delete deployments,services --selector='!component' # all but kubernetes itself
+  kubectl delete deployments,services,networkpolicies --selector='!component' # all but kubernetes itself
   kubectl delete pods --all --now
   kubectl delete pods --namespace=kube-system --selector=k8s-app=kube-dns --now
   eventually leases_are ''
   rm -f "$CONFIGURATION" /opt/cni/bin/ebpfcni
+  node/remove-agent
+  # What it pinned, and what it wrote down: there is no pod any more that needs them.
+  rm -rf /sys/fs/bpf/ebpfcni-* /sys/fs/bpf/tc/globals /run/ebpfcni/.agent
   eventually node_is False
   eventually node_is_tainted # else a pod could still be scheduled here
   kubectl uncordon "$NODE"
 }
 
-# Chapter and plugin as scripts/test-node gave them, or others.
+# installed [CHAPTER]: this one is, or another; scripts/test-node says where their plugins are.
 installed() {
-  node/install "${1:-${CHAPTER%%-*}}" "${2:-$PLUGIN}"
+  local chapter=${1:-${CHAPTER%%-*}}
+  local plugin=PLUGIN_${chapter^^}
+  node/install "$chapter" "${!plugin}"
   eventually node_is True
 }
 

@@ -73,7 +73,7 @@ build_lab() {
 }
 
 # What a Kubernetes node takes, and its tests.
-NODE_PACKAGES=(containerd runc containernetworking-plugins nftables conntrack kmod iproute2 iputils-ping procps bats)
+NODE_PACKAGES=(containerd runc containernetworking-plugins nftables conntrack kmod iproute2 bpftool iputils-ping procps bats)
 
 # What a VM without a network is given, if it is: see scripts/cluster bundle.
 BUNDLE=$ROOT/bundle

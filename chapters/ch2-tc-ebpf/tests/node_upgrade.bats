@@ -7,7 +7,7 @@ setup_file() { go_back; }
 has_filter() { tc filter show dev "$1" ingress | grep simple_tc_parse; }
 
 @test "pods of chapter 1 keep their network through the upgrade; the filter comes with a restart" {
-  installed ch1 "$PLUGIN_BEFORE"
+  installed ch1
   running my-pod
   old=$(link_of my-pod)
   ping -i 0.2 "$(ip_of my-pod)" >"$BATS_TEST_TMPDIR/ping" 3>&- &
@@ -32,7 +32,7 @@ has_filter() { tc filter show dev "$1" ingress | grep simple_tc_parse; }
   kubectl delete pods --all --now
   running my-pod
   link=$(link_of my-pod)
-  installed ch1 "$PLUGIN_BEFORE"
+  installed ch1
   running my-pod-2
   in_pod my-pod-2 ping -c1 -W5 "$(ip_of my-pod)"
   has_filter "$link"
@@ -44,8 +44,8 @@ has_filter() { tc filter show dev "$1" ingress | grep simple_tc_parse; }
 @test "at each moment of an installation there is a whole plugin" {
   installed
   for _ in {1..10}; do
-    node/install ch1 "$PLUGIN_BEFORE"
-    node/install ch2 "$PLUGIN"
+    node/install ch1 "$PLUGIN_CH1"
+    node/install ch2 "$PLUGIN_CH2"
   done 3>&- &
   while kill -0 $!; do
     CNI_COMMAND=VERSION /opt/cni/bin/ebpfcni <"$CONFIGURATION" | grep supportedVersions
