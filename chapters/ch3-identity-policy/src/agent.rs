@@ -15,6 +15,7 @@ pub mod directory;
 pub mod identity;
 pub mod local;
 pub mod policy;
+pub mod rule;
 pub mod verdicts;
 pub mod wanted;
 
@@ -25,4 +26,8 @@ pub mod events;
 pub mod run;
 pub mod server;
 
+pub mod explain;
+pub mod live;
+pub mod metrics;
 pub mod show;
+pub mod view;

@@ -7,7 +7,9 @@
 //! | `DELETE /v1/endpoint/LINK` | it goes |
 //! | `GET /v1/endpoint`, `GET /v1/endpoint/LINK` | who is here |
 //! | `GET /v1/identity` | which labels have which number |
+//! | `GET /v1/explain?from=POD&to=POD` | what policies and maps say of a connection |
 //! | `GET /v1/monitor` | drops and new connections, a line each, as they come |
+//! | `GET /metrics` | for Prometheus |
 //!
 //! LINK is the name of the veth's host end: a hash of container *and* interface, so a DEL that
 //! comes late is not taken for its successor's.
@@ -69,6 +71,21 @@ pub struct EndpointStatus {
     pub ingress: Vec<String>,
     /// Policies that isolate it for egress; none: it may go anywhere.
     pub egress: Vec<String>,
+    /// The rules of the former that let somebody in.
+    pub rules: Vec<RuleStatus>,
+}
+
+/// A rule that is in force for an endpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuleStatus {
+    /// The policy that it is derived from, as `namespace/name`.
+    pub policy: String,
+    /// Where it stands in there.
+    pub at: String,
+    /// Whom it lets in, in words.
+    pub lets_in: String,
+    /// Whom that is at the moment.
+    pub identities: Vec<u32>,
 }
 
 /// What an identity stands for: all that a policy can ask about a pod.

@@ -47,6 +47,11 @@ pub fn get<T: DeserializeOwned>(path: &str) -> Result<T> {
     request("GET", path, None::<&()>, OTHERS)
 }
 
+/// An answer that is no JSON.
+pub fn text(path: &str) -> Result<String> {
+    answer("GET", path, String::new(), OTHERS)
+}
+
 fn path_of(host_link: &str) -> String {
     format!("/v1/endpoint/{host_link}")
 }
@@ -66,8 +71,14 @@ fn request<T: DeserializeOwned>(
     body: Option<&impl Serialize>,
     deadline: Duration,
 ) -> Result<T> {
-    let mut stream = connect(deadline)?;
     let body = body.map(serde_json::to_string).transpose()?.unwrap_or_default();
+    let answer = answer(method, path, body, deadline)?;
+    serde_json::from_str(&answer).with_context(|| format!("ebpf-agent answered {answer:?}"))
+}
+
+/// The body of an answer that says yes.
+fn answer(method: &str, path: &str, body: String, deadline: Duration) -> Result<String> {
+    let mut stream = connect(deadline)?;
     let length = body.len();
     let head = format!("{method} {path} HTTP/1.0\r\nContent-Type: application/json\r\n");
     let sent = write!(stream, "{head}Content-Length: {length}\r\n\r\n{body}");
@@ -79,7 +90,7 @@ fn request<T: DeserializeOwned>(
         let problem = serde_json::from_str::<Problem>(body).map(|problem| problem.error);
         bail!(problem.unwrap_or_else(|_| head.lines().next().unwrap_or_default().to_string()));
     }
-    serde_json::from_str(body).with_context(|| format!("ebpf-agent answered {body:?}"))
+    Ok(body.to_string())
 }
 
 /// An answer that does not end: its lines, as they come.

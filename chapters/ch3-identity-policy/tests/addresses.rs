@@ -67,32 +67,34 @@ fn s24_a_new_owner_answers_nothing_that_the_old_one_was_asked() {
     let mut cluster = Cluster::new(&["x/a"]);
     cluster.outside(2);
     cluster.policy("x/deny", "{ podSelector: {} }");
+    cluster.namespace("z", &json!({}));
     let owner = |name: &str| {
         let address = json!({ "podIPs": [{ "ip": "192.0.2.2" }] });
         cluster.elsewhere(name, &json!({}), |pod| pod["status"] = address.clone());
     };
-    owner("x/old");
+    owner("z/old");
     cluster.settle();
     let open = |place: &str| {
         let socket = cluster.places[place].enter(&cluster.node, || UdpSocket::bind("0.0.0.0:9000"));
         socket.unwrap()
     };
     let (client, server) = (open("x/a"), open("192.0.2.2"));
+    server.set_read_timeout(Some(DEADLINE)).unwrap();
+    // The server sees the node's address, by which its answer finds the client.
     let asks = || {
         client.send_to(b"question", (cluster.ip("192.0.2.2"), 9000)).unwrap();
-        server.recv(&mut [0; 8]).unwrap();
+        server.recv_from(&mut [0; 8]).unwrap().1
     };
-    let answers = |time| {
-        server.send_to(b"answer", (cluster.ip("x/a"), 9000)).unwrap();
+    let answers = |to, time| {
+        server.send_to(b"answer", to).unwrap();
         client.set_read_timeout(Some(time)).unwrap();
         client.recv(&mut [0; 8]).is_ok()
     };
-    asks();
-    assert!(answers(DEADLINE));
-    cluster.node.remove_manifest("pod_x_old.yaml").unwrap();
-    owner("x/new");
+    let to = asks();
+    assert!(answers(to, DEADLINE));
+    cluster.node.remove_manifest("pod_z_old.yaml").unwrap();
+    owner("z/new");
     cluster.settle();
-    assert!(!answers(Duration::from_millis(300)));
-    asks();
-    assert!(answers(DEADLINE));
+    assert!(!answers(to, Duration::from_millis(300)));
+    assert!(answers(asks(), DEADLINE));
 }

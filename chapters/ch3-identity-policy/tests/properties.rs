@@ -156,9 +156,11 @@ fn the_engine_means_what_the_rules_say() {
 #[test]
 fn a_policy_whose_subject_is_not_understood_isolates_its_namespace() {
     let mut engine = Engine::new("unreadable");
-    let mut world = World::default();
-    world.namespaces = ["x", "y", "z"].map(|name| (name.into(), Labels::new())).into();
-    world.pods = PODS.map(|name| (name.into(), Labels::new())).into();
+    let mut world = World {
+        namespaces: ["x", "y", "z"].map(|name| (name.into(), Labels::new())).into(),
+        pods: PODS.map(|name| (name.into(), Labels::new())).into(),
+        ..World::default()
+    };
     for spec in [
         json!({ "podSelector": { "matchExpressions": [{ "key": "app", "operator": "Like" }] } }),
         json!({ "podSelector": { "matchFields": {} }, "ingress": [{}] }),

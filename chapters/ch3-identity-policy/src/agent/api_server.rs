@@ -10,6 +10,7 @@ use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::engine::Event;
 use super::stores::Stores;
@@ -49,7 +50,7 @@ where
                 // While a list comes in, its parts are not looked at: they are no whole.
                 Ok(watcher::Event::Init | watcher::Event::InitApply(_)) => {}
                 // A full queue is as good: the engine will look at all there is.
-                Ok(_) => drop(events.try_send(Event::Changed)),
+                Ok(_) => drop(events.try_send(Event::Changed(Instant::now()))),
                 Err(error) => tracing::warn!("watching {}: {error}", K::plural(&())),
             }
         }

@@ -41,6 +41,11 @@ impl Datapath {
         entry.is_some() && entry == wanted.endpoints.get(&address)
     }
 
+    /// How many entries each map has.
+    pub fn sizes(&self) -> [usize; 2] {
+        [self.endpoints.len(), self.policy.len()]
+    }
+
     // #region apply
     /// Makes the maps what is wanted. What does not fit is left out, which denies, and is told;
     /// it comes in when there is room.

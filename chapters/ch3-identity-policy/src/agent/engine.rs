@@ -1,6 +1,5 @@
 //! The loop: whatever has happened, compute what is wanted and write what differs.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -12,9 +11,11 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use super::datapath::Datapath;
 use super::identity::Identities;
 use super::local::Local;
+use super::metrics::Metrics;
 use super::stores::Stores;
+use super::view::View;
 use super::wanted::{Wanted, wanted};
-use crate::api::{EndpointStatus, IdentityStatus, NewEndpoint};
+use crate::api::{EndpointStatus, NewEndpoint};
 
 /// How long PUT waits for the pod's labels; the plugin's patience is a little longer.
 const PATIENCE: Duration = Duration::from_secs(8);
@@ -24,23 +25,12 @@ const RESYNC: Duration = Duration::from_secs(10);
 /// What may happen.
 #[derive(Debug)]
 pub enum Event {
-    /// Some object is another.
-    Changed,
+    /// Some object is another, since then.
+    Changed(Instant),
     /// The plugin has made an endpoint; it waits for the answer.
     Put(String, NewEndpoint, oneshot::Sender<Result<EndpointStatus>>),
     /// The plugin takes one away.
     Delete(String, oneshot::Sender<Result<()>>),
-}
-
-/// What the server and the monitor show.
-#[derive(Debug, Clone, Default)]
-pub struct View {
-    /// The endpoints of this node.
-    pub endpoints: Vec<EndpointStatus>,
-    /// All identities.
-    pub identities: Vec<IdentityStatus>,
-    /// What is not as it should be.
-    pub problems: BTreeSet<String>,
 }
 
 /// All that the agent knows, in one place: nobody else writes.
@@ -52,7 +42,9 @@ pub struct Engine {
     identities: Identities,
     datapath: Datapath,
     waiting: Vec<Waiting>,
+    behind_since: Option<Instant>,
     view: watch::Sender<Arc<View>>,
+    metrics: Metrics,
 }
 
 /// An ADD that waits for its maps.
@@ -71,6 +63,7 @@ impl Engine {
         directory: &Path,
         grace: Duration,
         view: watch::Sender<Arc<View>>,
+        metrics: Metrics,
     ) -> Result<Self> {
         Ok(Self {
             node,
@@ -79,7 +72,9 @@ impl Engine {
             identities: Identities::load(directory.join("identities.json"), grace)?,
             datapath: Datapath::open()?,
             waiting: Vec::new(),
+            behind_since: None,
             view,
+            metrics,
         })
     }
 
@@ -107,6 +102,7 @@ impl Engine {
             let done = self.reconcile();
             if let Err(error) = &done {
                 tracing::error!("cannot reconcile: {error:#}");
+                self.metrics.failed();
                 self.refuse_all(error);
             }
             for answer in deleted {
@@ -125,7 +121,10 @@ impl Engine {
     /// Takes an event in. DELETE is answered when the maps are written.
     fn take(&mut self, event: Event) -> Option<oneshot::Sender<Result<()>>> {
         match event {
-            Event::Changed => None,
+            Event::Changed(since) => {
+                self.behind_since.get_or_insert(since);
+                None
+            }
             Event::Put(link, new, answer) => {
                 match self.local.insert(&link, new) {
                     Ok(()) => {
@@ -161,6 +160,9 @@ impl Engine {
         self.identities.gc_unused(&used, SystemTime::now());
         self.identities.save()?; // a number in a map must not be forgotten
         wanted.problems.extend(self.datapath.apply(&wanted));
+        if let Some(since) = self.behind_since.take() {
+            self.metrics.caught_up(since.into_std());
+        }
         self.tell(&wanted);
         self.answer(&wanted);
         Ok(())
@@ -176,6 +178,10 @@ impl Engine {
             endpoints: wanted.status.clone(),
             identities: self.identities.status(),
             problems: wanted.problems.clone(),
+            pods: wanted.pods.clone(),
+            labels: wanted.labels.clone(),
+            policies: wanted.policies.clone(),
+            sizes: self.datapath.sizes(),
         }));
     }
 

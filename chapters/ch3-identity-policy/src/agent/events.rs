@@ -11,8 +11,15 @@ use tokio::sync::broadcast;
 
 use crate::maps;
 
+/// Nothing allows it.
+pub const DENIED: &str = "denied by policy";
+/// Its source opens no connections.
+pub const EGRESS: &str = "isolated for egress";
+/// Its connection was allowed once, and is not any more.
+pub const ANSWER: &str = "answer to what is not allowed";
+
 /// Reasons by number, as in `bpf/reasons.h`: what they are called here.
-pub const REASONS: [&str; 13] = [
+pub const REASONS: [&str; 14] = [
     "new connection",
     "invalid header",
     "unsupported ethertype",
@@ -21,9 +28,10 @@ pub const REASONS: [&str; 13] = [
     "multicast or broadcast",
     "not the pod's address",
     "fragment",
-    "denied by policy",
-    "isolated for egress",
+    DENIED,
+    EGRESS,
     "unrelated ICMP error",
+    ANSWER,
     "event lost",
     "connection not remembered",
 ];

@@ -26,6 +26,14 @@ pub struct LocalEndpoint {
     pub labels: Option<SecurityLabels>,
 }
 
+impl LocalEndpoint {
+    /// The pod as `namespace/name`, or the link if it is none.
+    pub fn name(&self) -> String {
+        let pod = self.new.pod.as_ref().map(|pod| format!("{}/{}", pod.namespace, pod.name));
+        pod.unwrap_or_else(|| self.link.clone())
+    }
+}
+
 /// All endpoints of this node, by link.
 #[derive(Debug)]
 pub struct Local {

@@ -11,6 +11,7 @@ use anyhow::{Context as _, Result};
 use kube::runtime::reflector;
 use notify::{RecursiveMode, Watcher as _};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::engine::Event;
 use super::manifest::{Object, Wrap, Writers, parse};
@@ -60,7 +61,7 @@ pub fn watch(directory: &Path, events: mpsc::Sender<Event>) -> Result<Stores> {
             }
             manifests.list();
             // A full queue is as good: the engine will look at all there is.
-            let _ = events.try_send(Event::Changed);
+            let _ = events.try_send(Event::Changed(Instant::now()));
         }
     });
     Ok(Stores { pods: pods_store, namespaces: namespaces_store, policies: policies_store })

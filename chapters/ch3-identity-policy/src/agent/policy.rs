@@ -2,7 +2,8 @@
 
 use anyhow::{Context as _, Result, bail};
 
-use super::objects::{IngressRule, LabelSelector, NetworkPolicy, Peer};
+use super::objects::NetworkPolicy;
+use super::rule::{Rule, read_rule};
 use super::selector::Selector;
 use crate::api::SecurityLabels;
 
@@ -18,22 +19,10 @@ pub struct Policy {
     pub ingress: bool,
     /// Its pods are isolated for egress.
     pub egress: bool,
-    rules: Vec<Rule>,
+    /// Whom it lets in: whom one of these describes.
+    pub rules: Vec<Rule>,
     /// What it says and this chapter does not enforce: that grants nothing.
     pub not_enforced: Vec<String>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Rule {
-    Everybody,
-    Pods { namespaces: Namespaces, pods: Selector },
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Namespaces {
-    /// The policy's own.
-    Own,
-    Selected(Selector),
 }
 
 impl Policy {
@@ -49,10 +38,12 @@ impl Policy {
         }
         let has = |name: &str| types.iter().any(|it| it == name);
         let egress_rules = spec.egress.as_ref().map_or(0, Vec::len);
+        let namespace = policy.metadata.namespace.clone().unwrap_or_default();
         let mut not_enforced = Vec::new();
         let mut rules = Vec::new();
         for (index, rule) in spec.ingress.iter().flatten().enumerate() {
-            read_rule(rule, &format!("spec.ingress[{index}]"), &mut rules, &mut not_enforced);
+            let at = format!("spec.ingress[{index}]");
+            read_rule(rule, &at, &namespace, &mut rules, &mut not_enforced);
         }
         // The API server writes the defaults into policyTypes; a manifest may not have seen one.
         let egress = has("Egress") || (types.is_empty() && egress_rules > 0);
@@ -60,9 +51,10 @@ impl Policy {
             not_enforced.push("spec.egress: its pods open no connections at all".into());
         }
         Ok(Self {
-            namespace: policy.metadata.namespace.clone().unwrap_or_default(),
+            namespace,
             name: policy.metadata.name.clone().unwrap_or_default(),
-            subject: selector(spec.pod_selector.as_ref()).context("spec.podSelector")?,
+            subject: Selector::parse_or_all(spec.pod_selector.as_ref())
+                .context("spec.podSelector")?,
             ingress: has("Ingress") || types.is_empty(),
             egress,
             rules,
@@ -97,74 +89,17 @@ impl Policy {
 
     /// Does it let everybody in, pod or not?
     pub fn allows_everybody(&self) -> bool {
-        self.rules.contains(&Rule::Everybody)
+        self.rules.iter().any(Rule::is_everybody)
     }
 
-    /// Does it let pods with these labels in? An endpoint without a namespace is no pod.
+    /// Does it let pods with these labels in?
     pub fn allows(&self, source: &SecurityLabels) -> bool {
-        self.rules.iter().any(|rule| match rule {
-            Rule::Everybody => true,
-            Rule::Pods { namespaces, pods } => {
-                let in_namespace = match namespaces {
-                    Namespaces::Own => source.namespace == self.namespace,
-                    Namespaces::Selected(selector) => selector.matches(&source.namespace_labels),
-                };
-                !source.namespace.is_empty() && in_namespace && pods.matches(&source.labels)
-            }
-        })
+        self.rules.iter().any(|rule| rule.describes(source))
     }
     // #endregion policy
 
     /// The labels of pods that it asks about.
     pub fn keys(&self) -> impl Iterator<Item = &str> {
-        let peers = self.rules.iter().filter_map(|rule| match rule {
-            Rule::Everybody => None,
-            Rule::Pods { pods, .. } => Some(pods.keys()),
-        });
-        self.subject.keys().chain(peers.flatten())
+        self.subject.keys().chain(self.rules.iter().flat_map(Rule::keys))
     }
-}
-
-/// Reads one rule: what cannot be enforced is left out, so it grants nothing.
-fn read_rule(rule: &IngressRule, at: &str, rules: &mut Vec<Rule>, not_enforced: &mut Vec<String>) {
-    let mut leave_out = |what: String| not_enforced.push(format!("{at}{what}"));
-    if let Some(unknown) = rule.unknown.keys().next() {
-        return leave_out(format!(": {unknown:?} is not known here"));
-    }
-    if rule.ports.as_ref().is_some_and(|ports| !ports.is_empty()) {
-        return leave_out(".ports: a rule with ports grants nothing in this chapter".into());
-    }
-    let peers = rule.from.as_deref().unwrap_or_default();
-    if peers.is_empty() {
-        rules.push(Rule::Everybody);
-    }
-    for (index, peer) in peers.iter().enumerate() {
-        match read_peer(peer) {
-            Ok(rule) => rules.push(rule),
-            Err(error) => leave_out(format!(".from[{index}]{error:#}")),
-        }
-    }
-}
-
-fn read_peer(peer: &Peer) -> Result<Rule> {
-    if let Some(unknown) = peer.unknown.keys().next() {
-        bail!(": {unknown:?} is not known here");
-    }
-    if peer.ip_block.is_some() {
-        bail!(".ipBlock: grants nothing in this chapter");
-    }
-    // Both absent: a peer of which nothing is understood is nobody, not everybody.
-    let (pods, namespaces) = (&peer.pod_selector, &peer.namespace_selector);
-    if pods.is_none() && namespaces.is_none() {
-        bail!(": says nothing");
-    }
-    let namespaces = match namespaces {
-        None => Namespaces::Own,
-        some => Namespaces::Selected(selector(some.as_ref()).context(".namespaceSelector")?),
-    };
-    Ok(Rule::Pods { namespaces, pods: selector(pods.as_ref()).context(".podSelector")? })
-}
-
-fn selector(selector: Option<&LabelSelector>) -> Result<Selector> {
-    selector.map_or(Ok(Selector::EVERYTHING), Selector::parse)
 }

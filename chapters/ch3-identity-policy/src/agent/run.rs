@@ -8,8 +8,10 @@ use anyhow::{Context as _, Result};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
-use super::engine::{Engine, View};
+use super::engine::Engine;
+use super::metrics::Metrics;
 use super::server::{self, Api};
+use super::view::View;
 use super::{api_server, events, manifests};
 use crate::{api, tc};
 
@@ -46,14 +48,15 @@ async fn serve(options: Options) -> Result<()> {
     let (monitor, _) = broadcast::channel(4096);
     let (view_sender, view) = watch::channel(Arc::new(View::default()));
     let (ready_sender, ready) = watch::channel(false);
-    let api = Api { engine, view, monitor: monitor.clone(), ready };
+    let metrics = Metrics::default();
+    let api = Api { engine, view, monitor: monitor.clone(), ready, metrics: metrics.clone() };
     let listener = server::listen(Path::new(api::SOCKET))?;
     let served = axum::serve(listener, server::router(api)).into_future();
 
     let reconciled = async {
         stores.wait_until_ready().await?;
         let directory = Path::new(DIRECTORY);
-        let engine = Engine::new(options.node, stores, directory, GRACE, view_sender)?;
+        let engine = Engine::new(options.node, stores, directory, GRACE, view_sender, metrics)?;
         let (first, done) = oneshot::channel();
         tokio::spawn(async move {
             if done.await.is_ok() {

@@ -1,5 +1,7 @@
 //! Label selectors (`labels.Selector` of apimachinery): which labels does a selector match?
 
+use std::fmt;
+
 use anyhow::{Result, bail, ensure};
 
 use super::objects::{Expression, LabelSelector};
@@ -40,9 +42,24 @@ impl Selector {
         exact.chain(expressions).collect::<Result<_>>().map(Self)
     }
 
+    /// The same, and an absent one is as good as an empty one.
+    pub fn parse_or_all(selector: Option<&LabelSelector>) -> Result<Self> {
+        selector.map_or(Ok(Self::EVERYTHING), Self::parse)
+    }
+
     /// Do all requirements hold?
     pub fn matches(&self, labels: &Labels) -> bool {
         self.0.iter().all(|requirement| requirement.holds(labels))
+    }
+
+    /// The requirements that do not hold, in words.
+    pub fn unmet(&self, labels: &Labels) -> Vec<String> {
+        let unmet = self.0.iter().filter(|requirement| !requirement.holds(labels));
+        let says = |it: &Requirement| match labels.get(&it.key) {
+            Some(value) => format!("{it}, and is {value:?}"),
+            None => format!("{it}, and is not there"),
+        };
+        unmet.map(says).collect()
     }
 
     /// The labels that it asks about.
@@ -93,4 +110,24 @@ impl Requirement {
         }
     }
     // #endregion holds
+}
+
+/// In words: `app must be frontend, env must be there`.
+impl fmt::Display for Selector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let all: Vec<_> = self.0.iter().map(ToString::to_string).collect();
+        write!(f, "{}", if all.is_empty() { "all".into() } else { all.join(", ") })
+    }
+}
+
+impl fmt::Display for Requirement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let key = &self.key;
+        match &self.operator {
+            Operator::In(values) => write!(f, "{key} must be {}", values.join(" or ")),
+            Operator::NotIn(values) => write!(f, "{key} must not be {}", values.join(" or ")),
+            Operator::Exists => write!(f, "{key} must be there"),
+            Operator::DoesNotExist => write!(f, "{key} must not be there"),
+        }
+    }
 }

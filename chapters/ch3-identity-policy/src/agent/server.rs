@@ -8,20 +8,26 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use axum::body::Body;
-use axum::extract::{Path as UrlPath, State};
+use axum::extract::{Path as UrlPath, Query, State};
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use futures_util::StreamExt as _;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::net::UnixListener;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio_stream::wrappers::BroadcastStream;
 use tokio_stream::wrappers::errors::BroadcastStreamRecvError::Lagged;
 
-use super::engine::{Event, View};
+use super::engine::Event;
 use super::events;
+use super::explain::{self, Explanation, Party};
+use super::live::{self, Live};
+use super::metrics::{self, Metrics};
+use super::view::View;
 use crate::api::{NewEndpoint, Problem};
 
 /// What the handlers need.
@@ -35,6 +41,21 @@ pub struct Api {
     pub monitor: broadcast::Sender<events::Event>,
     /// Set when the maps are true.
     pub ready: watch::Receiver<bool>,
+    /// What is counted.
+    pub metrics: Metrics,
+}
+
+/// The answer to [`explain`](mod@super::explain)'s question.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Explained {
+    /// Who asks.
+    pub source: Party,
+    /// Who is asked.
+    pub destination: Party,
+    /// What the policies say.
+    pub explanation: Explanation,
+    /// What the maps say.
+    pub live: Live,
 }
 
 /// Listens; whoever was listening here before is gone, or this one would not have been started.
@@ -66,7 +87,9 @@ pub fn router(api: Api) -> Router {
             "/v1/identity",
             get(|State(api): State<Api>| async move { Json(api.view().identities.clone()) }),
         )
+        .route("/v1/explain", get(explain))
         .route("/v1/monitor", get(monitor))
+        .route("/metrics", get(metrics))
         .fallback(|| async { problem(StatusCode::NOT_FOUND, "there is nothing of that name") })
         .with_state(api)
 }
@@ -113,7 +136,7 @@ async fn delete(State(api): State<Api>, UrlPath(link): UrlPath<String>) -> Respo
 }
 
 /// Asks the engine, which answers when the maps are written.
-async fn ask<T: serde::Serialize>(
+async fn ask<T: Serialize>(
     api: &Api,
     event: Event,
     answered: oneshot::Receiver<Result<T>>,
@@ -126,11 +149,39 @@ async fn ask<T: serde::Serialize>(
     }
 }
 
+/// Whom a question is about.
+#[derive(Debug, Deserialize)]
+struct Pair {
+    from: String,
+    to: String,
+}
+
+/// What policies and maps say of a connection.
+async fn explain(State(api): State<Api>, Query(pair): Query<Pair>) -> Response {
+    let view = api.view();
+    let explained = view.find(&pair.from).and_then(|source| {
+        let destination = view.find(&pair.to)?;
+        let explanation = explain::explain(&view.policies, &source.0, &destination.0);
+        let live = live::look_up(&source, &destination)?;
+        Ok(Explained { source: source.0, destination: destination.0, explanation, live })
+    });
+    match explained {
+        Ok(explained) => Json(explained).into_response(),
+        Err(error) => problem(StatusCode::NOT_FOUND, format!("{error:#}")),
+    }
+}
+
+async fn metrics(State(api): State<Api>) -> Response {
+    let text = api.metrics.encode(&api.view());
+    ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response()
+}
+
 /// A line of JSON for each event, until the caller hangs up.
 async fn monitor(State(api): State<Api>) -> Response {
-    let lines = BroadcastStream::new(api.monitor.subscribe()).map(|event| {
+    let events = BroadcastStream::new(api.monitor.subscribe());
+    let lines = events.map(move |event| {
         let line = match event {
-            Ok(event) => serde_json::to_value(&event).unwrap_or_default(),
+            Ok(event) => serde_json::to_value(api.view().tell(event)).unwrap_or_default(),
             Err(Lagged(count)) => json!({ "lost": count }),
         };
         Ok::<_, Infallible>(format!("{line}\n"))

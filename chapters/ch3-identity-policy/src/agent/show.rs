@@ -4,12 +4,15 @@ use anyhow::Result;
 use clap::Subcommand;
 
 use crate::client;
-use endpoints::{endpoints, find, identities};
-use maps::{endpoint_map, policy_map};
+use endpoints::{endpoint, endpoints, identities};
+use explain::explain;
+use maps::{conntrack, endpoint_map, policy_map};
 use table::{Output, json};
 
 mod endpoints;
+mod explain;
 mod maps;
+mod monitor;
 mod table;
 
 /// Questions.
@@ -27,7 +30,19 @@ pub enum Command {
     /// What is not as it should be
     Status,
     /// Drops and new connections, as they come
-    Monitor,
+    Monitor(monitor::Options),
+    /// May one connect to another, and why?
+    Explain {
+        /// Who asks: a pod, an endpoint's id, an address, `host`, `world`
+        source: String,
+        /// Who is asked
+        destination: String,
+        /// How to print
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Metrics in Prometheus' format
+    Metrics,
 }
 
 /// About endpoints.
@@ -39,6 +54,9 @@ pub enum EndpointCommand {
     Get {
         /// Its id, pod or address: 3, my-pod, default/my-pod, 10.13.0.5
         endpoint: String,
+        /// How to print
+        #[command(flatten)]
+        output: Output,
     },
 }
 
@@ -58,6 +76,9 @@ pub enum BpfCommand {
     /// `policy_map`: who may talk to whom
     #[command(subcommand)]
     Policy(PolicyCommand),
+    /// `ct_new_map` and `ct_established_map`: who has opened connections
+    #[command(subcommand)]
+    Ct(ListCommand),
 }
 
 /// About `policy_map`.
@@ -77,16 +98,21 @@ pub enum PolicyCommand {
 pub fn show(command: Command) -> Result<()> {
     match command {
         Command::Endpoint(EndpointCommand::List(output)) => endpoints(output),
-        Command::Endpoint(EndpointCommand::Get { endpoint }) => json(&find(&endpoint)?),
+        Command::Endpoint(EndpointCommand::Get { endpoint: which, output }) => {
+            endpoint(&which, output)
+        }
         Command::Identity(ListCommand::List(output)) => identities(output),
         Command::Bpf(BpfCommand::Endpoint(ListCommand::List(output))) => endpoint_map(output),
         Command::Bpf(BpfCommand::Policy(PolicyCommand::Get { endpoint, output })) => {
             policy_map(endpoint.as_deref(), output)
         }
         Command::Status => json(&client::get::<serde_json::Value>("/v1/healthz")?),
-        Command::Monitor => client::lines("/v1/monitor")?.try_for_each(|line| {
-            println!("{}", line?);
+        Command::Bpf(BpfCommand::Ct(ListCommand::List(output))) => conntrack(output),
+        Command::Monitor(options) => monitor::follow(&options),
+        Command::Explain { source, destination, output } => explain(&source, &destination, output),
+        Command::Metrics => {
+            print!("{}", client::text("/metrics")?);
             Ok(())
-        }),
+        }
     }
 }

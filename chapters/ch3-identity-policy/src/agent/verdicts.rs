@@ -4,25 +4,27 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::local::LocalEndpoint;
 use super::policy::Policy;
-use crate::api::{EndpointStatus, SecurityLabels};
+use super::rule::Rule;
+use crate::api::{EndpointStatus, RuleStatus, SecurityLabels};
 use crate::maps::{EGRESS_ISOLATED, PolicyKey};
 
 /// What the policies say of identities.
 #[derive(Debug)]
 pub struct Verdicts<'a> {
+    used: &'a BTreeMap<u32, SecurityLabels>,
     by_namespace: HashMap<&'a str, Vec<(&'a Policy, Vec<u32>)>>,
 }
 
 impl<'a> Verdicts<'a> {
     /// Finds out once for each policy whom it lets in.
-    pub fn new(policies: &'a [Policy], used: &BTreeMap<u32, SecurityLabels>) -> Self {
+    pub fn new(policies: &'a [Policy], used: &'a BTreeMap<u32, SecurityLabels>) -> Self {
         let mut by_namespace: HashMap<_, Vec<_>> = HashMap::new();
         for policy in policies {
             let sources = used.iter().filter(|(_, labels)| policy.allows(labels));
             let sources = sources.map(|(id, _)| *id).collect();
             by_namespace.entry(policy.namespace.as_str()).or_default().push((policy, sources));
         }
-        Self { by_namespace }
+        Self { used, by_namespace }
     }
 
     /// The policies that select such pods, and whom each lets in.
@@ -33,9 +35,9 @@ impl<'a> Verdicts<'a> {
 
     // #region allowed
     /// Who may open connections to whom. Policies only allow: their effect is the union.
-    pub fn allowed(&self, used: &BTreeMap<u32, SecurityLabels>) -> BTreeSet<PolicyKey> {
+    pub fn allowed(&self) -> BTreeSet<PolicyKey> {
         let mut keys = BTreeSet::new();
-        for (&dst_id, labels) in used {
+        for (&dst_id, labels) in self.used {
             let isolating: Vec<_> = self.selecting(labels).filter(|it| it.0.ingress).collect();
             if isolating.is_empty() || isolating.iter().any(|it| it.0.allows_everybody()) {
                 keys.insert(PolicyKey { src_id: 0, dst_id });
@@ -73,6 +75,26 @@ impl<'a> Verdicts<'a> {
             labels: labels.clone(),
             ingress: names(|policy| policy.ingress),
             egress: names(|policy| policy.egress),
+            rules: self.rules(labels),
         }
+    }
+
+    /// The rules that let somebody in to such pods.
+    fn rules(&self, labels: &SecurityLabels) -> Vec<RuleStatus> {
+        let isolating = self.selecting(labels).filter(|it| it.0.ingress);
+        let rules =
+            isolating.flat_map(|(policy, _)| policy.rules.iter().map(move |it| (policy, it)));
+        let status = |(policy, rule): (&&Policy, &Rule)| RuleStatus {
+            policy: policy.full_name(),
+            at: rule.at.clone(),
+            lets_in: rule.to_string(),
+            identities: self
+                .used
+                .iter()
+                .filter(|it| rule.describes(it.1))
+                .map(|it| *it.0)
+                .collect(),
+        };
+        rules.map(status).collect()
     }
 }

@@ -36,6 +36,12 @@ pub struct Wanted {
     pub policy: BTreeSet<PolicyKey>,
     /// This node's endpoints that are in it.
     pub status: Vec<EndpointStatus>,
+    /// Which pod has an address, as `namespace/name`, and its identity.
+    pub pods: BTreeMap<Ipv4Addr, (String, u32)>,
+    /// The identities in use.
+    pub labels: BTreeMap<u32, SecurityLabels>,
+    /// The policies as they are enforced.
+    pub policies: Vec<Policy>,
     /// What is not enforced, or could not be published.
     pub problems: BTreeSet<String>,
 }
@@ -71,45 +77,52 @@ pub fn wanted(
         used.entry(id).or_insert(labels);
         Some(id)
     };
-    let mut here = Vec::new();
-    for endpoint in local.iter() {
-        let Some(labels) = &endpoint.labels else { continue };
-        match identity_of(labels) {
-            Some(id) => here.push((endpoint, id)),
-            None => wanted.problems.extend(no_identity(&endpoint.link)),
-        }
-    }
-    let mut elsewhere = Vec::new();
+    let mut pods = Vec::new();
     for (address, pod) in remote_pods(objects, node) {
         let Some(known) = labels.of_pod(pod) else { continue };
         let uid = pod.metadata.uid.as_deref().unwrap_or_default();
         match identity_of(&known) {
-            Some(id) => elsewhere.push((address, maps::generation(uid), id)),
+            Some(identity) => {
+                let (generation, mac) = (maps::generation(uid), [0; 6]);
+                let entry = Endpoint { identity, ifindex: 0, generation, flags: 0, mac };
+                pods.push((address, full_name(pod), entry, None));
+            }
             None => wanted.problems.extend(no_identity(uid)),
+        }
+    }
+    for local in local.iter() {
+        let Some(known) = &local.labels else { continue };
+        match identity_of(known) {
+            Some(identity) => {
+                let generation = maps::generation(&local.link);
+                let (ifindex, mac) = (local.new.ifindex, local.new.mac);
+                let entry = Endpoint { identity, ifindex, generation, flags: 0, mac };
+                pods.push((local.new.address, local.name(), entry, Some(local)));
+            }
+            None => wanted.problems.extend(no_identity(&local.link)),
         }
     }
 
     let verdicts = Verdicts::new(&policies, &used);
-    wanted.policy = verdicts.allowed(&used);
-    for (address, generation, identity) in elsewhere {
-        let flags = verdicts.flags(&used[&identity]);
-        let entry = Endpoint { identity, ifindex: 0, generation, flags, mac: [0; 6] };
+    wanted.policy = verdicts.allowed();
+    let flags: BTreeMap<_, _> = used.iter().map(|(id, it)| (*id, verdicts.flags(it))).collect();
+    for (address, name, entry, local) in pods {
+        let entry = Endpoint { flags: flags[&entry.identity], ..entry };
+        if let Some(local) = local {
+            let labels = &used[&entry.identity];
+            wanted.status.push(verdicts.status(local, entry.identity, labels));
+        }
         wanted.endpoints.insert(address, entry);
-    }
-    for (endpoint, identity) in here {
-        let status = verdicts.status(endpoint, identity, &used[&identity]);
-        let entry = Endpoint {
-            identity,
-            ifindex: endpoint.new.ifindex,
-            generation: maps::generation(&endpoint.link),
-            flags: verdicts.flags(&used[&identity]),
-            mac: endpoint.new.mac,
-        };
-        wanted.endpoints.insert(endpoint.new.address, entry);
-        wanted.status.push(status);
+        wanted.pods.insert(address, (name, entry.identity));
     }
     wanted.status.sort_by_key(|status| status.id);
-    Ok(wanted)
+    Ok(Wanted { labels: used, policies, ..wanted })
+}
+
+fn full_name(pod: &Pod) -> String {
+    let metadata = &pod.metadata;
+    let part = |part: &Option<String>| part.clone().unwrap_or_default();
+    format!("{}/{}", part(&metadata.namespace), part(&metadata.name))
 }
 
 fn no_identity(whose: &str) -> Option<String> {

@@ -1,10 +1,11 @@
 //! The agent's command line: the daemon itself, and questions to one that runs.
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use anyhow::Result;
 use ch3_identity_policy::agent::{run, show};
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 /// Gives pods identities, and keeps the maps by which the kernel decides who talks to whom.
 #[derive(Debug, Parser)]
@@ -20,6 +21,11 @@ enum Command {
     Run(run::Options),
     #[command(flatten)]
     Show(show::Command),
+    /// Print a script that completes this command line: `source <(ebpf-agent completion bash)`
+    Completion {
+        /// bash, zsh, fish, …
+        shell: clap_complete::Shell,
+    },
 }
 
 fn main() -> ExitCode {
@@ -42,5 +48,10 @@ fn execute(command: Command) -> Result<()> {
             run::run(options)
         }
         Command::Show(command) => show::show(command),
+        Command::Completion { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "ebpf-agent", &mut script);
+            Ok(std::io::stdout().write_all(&script)?)
+        }
     }
 }

@@ -82,7 +82,8 @@ static __always_inline int judge_to_pod(struct __sk_buff *skb, const struct pack
 		known = connection(&opened, dst, src, true);
 		if (known) {
 			note_answer(known, packet);
-			return judge(dst->identity, dst->flags, *src_id, &entry);
+			reason = judge(dst->identity, dst->flags, *src_id, &entry);
+			return reason ? DROP_ANSWER : FORWARDED;
 		}
 	}
 	if (packet->is_error && *src_id != ID_HOST)
@@ -141,8 +142,9 @@ static __always_inline int judge_from_pod(struct __sk_buff *skb, const struct pa
 		known = connection(&opened, dst, src, true);
 		if (known) {
 			note_answer(known, packet);
-			return judge(dst ? dst->identity : known->src_id, dst ? dst->flags : 0,
-				     src->identity, &entry);
+			reason = judge(dst ? dst->identity : known->src_id, dst ? dst->flags : 0,
+				       src->identity, &entry);
+			return reason ? DROP_ANSWER : FORWARDED;
 		}
 	}
 	if (packet->is_error)

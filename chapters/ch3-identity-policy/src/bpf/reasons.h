@@ -11,6 +11,7 @@ enum reason {
 	DROP_POLICY, /* nothing allows it */
 	DROP_EGRESS, /* the source is isolated for egress */
 	DROP_UNRELATED, /* an ICMP error that quotes no known connection */
+	DROP_ANSWER, /* to a connection that is not allowed any more */
 	EVENT_LOST, /* not a drop: the ring buffer was full */
 	CT_FULL, /* not a drop: a connection could not be remembered */
 	REASONS,

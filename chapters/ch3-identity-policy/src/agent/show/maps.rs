@@ -1,8 +1,10 @@
 //! What the kernel's maps hold.
 
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use anyhow::Result;
+use nix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 
 use super::endpoints::{find, names};
@@ -89,6 +91,63 @@ pub fn policy_map(endpoint: Option<&str>, output: Output) -> Result<()> {
             it.destination_labels.clone(),
             it.packets.to_string(),
             it.bytes.to_string(),
+        ]
+    })
+}
+
+/// A connection.
+#[derive(Serialize)]
+struct Connection {
+    protocol: u32,
+    source: Ipv4Addr,
+    source_port: u16,
+    destination: Ipv4Addr,
+    destination_port: u16,
+    source_identity: u32,
+    ifindex: u32,
+    established: bool,
+    closing: bool,
+    expires_in: u64,
+}
+
+/// `bpf ct list`: what has not expired.
+pub fn conntrack(output: Output) -> Result<()> {
+    let now = Duration::from(clock_gettime(ClockId::CLOCK_MONOTONIC)?);
+    let mut connections = Vec::new();
+    for (name, established) in [("ct_established_map", true), ("ct_new_map", false)] {
+        for entry in maps::ct_map(name)?.iter() {
+            let (key, it) = entry?;
+            let Some(left) = Duration::from_nanos(it.expires).checked_sub(now) else { continue };
+            connections.push(Connection {
+                protocol: key.proto,
+                source: maps::address(key.saddr),
+                source_port: u16::from_be(key.sport),
+                destination: maps::address(key.daddr),
+                destination_port: u16::from_be(key.dport),
+                source_identity: it.src_id,
+                ifindex: key.ifindex,
+                established,
+                closing: it.closing != 0,
+                expires_in: left.as_secs(),
+            });
+        }
+    }
+    connections.sort_by_key(|it| (it.source, it.source_port, it.destination, it.ifindex));
+    let titles = ["PROTO", "SOURCE", "DESTINATION", "IDENTITY", "IFINDEX", "STATE", "EXPIRES"];
+    table(output, &connections, &titles, |it| {
+        let state = match (it.closing, it.established) {
+            (true, _) => "closing",
+            (false, true) => "established",
+            (false, false) => "new",
+        };
+        vec![
+            it.protocol.to_string(),
+            format!("{}:{}", it.source, it.source_port),
+            format!("{}:{}", it.destination, it.destination_port),
+            it.source_identity.to_string(),
+            it.ifindex.to_string(),
+            state.into(),
+            format!("{}s", it.expires_in),
         ]
     })
 }

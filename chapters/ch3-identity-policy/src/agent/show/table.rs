@@ -12,6 +12,13 @@ pub struct Output {
     output: Option<Format>,
 }
 
+impl Output {
+    /// For programs?
+    pub fn is_json(self) -> bool {
+        self.output.is_some()
+    }
+}
+
 /// A format.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub enum Format {
@@ -32,7 +39,7 @@ pub fn table<T: Serialize>(
     titles: &[&str],
     row: impl Fn(&T) -> Vec<String>,
 ) -> Result<()> {
-    if output.output.is_some() {
+    if output.is_json() {
         return json(&values);
     }
     let titles = titles.iter().map(ToString::to_string).collect();

@@ -1,0 +1,107 @@
+//! `monitor`: drops and new connections with names and reasons, as they come.
+
+use std::io::Write as _;
+
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+use serde_json::Value;
+
+use super::table::Output;
+use crate::agent::view::Told;
+use crate::client;
+
+/// What to show.
+#[derive(Debug, Args)]
+pub struct Options {
+    /// Only drops, or only new connections
+    #[arg(long = "type", value_enum)]
+    kind: Option<Kind>,
+    /// Only from this pod or address
+    #[arg(long, value_name = "POD")]
+    from: Option<String>,
+    /// Only to this pod or address
+    #[arg(long, value_name = "POD")]
+    to: Option<String>,
+    #[command(flatten)]
+    output: Output,
+}
+
+/// Of which kind an event is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Kind {
+    Drop,
+    New,
+}
+
+impl Options {
+    fn wants(&self, told: &Told) -> bool {
+        let kind = if told.event.dropped { Kind::Drop } else { Kind::New };
+        let is = |wanted: &Option<String>, name: &str, address: String| {
+            wanted.as_ref().is_none_or(|it| {
+                it == name || *it == address || name.split('/').next_back() == Some(it)
+            })
+        };
+        self.kind.is_none_or(|it| it == kind)
+            && is(&self.from, &told.source_name, told.event.source.to_string())
+            && is(&self.to, &told.destination_name, told.event.destination.to_string())
+    }
+}
+
+/// Prints until the agent ends, or whoever reads has gone.
+pub fn follow(options: &Options) -> Result<()> {
+    let mut out = std::io::stdout();
+    for line in client::lines("/v1/monitor")? {
+        let line = line?;
+        let text = match serde_json::from_str::<Told>(&line) {
+            Ok(told) if !options.wants(&told) => continue,
+            Ok(_) if options.output.is_json() => line,
+            Ok(told) => sentence(&told),
+            Err(_) => lost(&line),
+        };
+        if writeln!(out, "{text}").and_then(|()| out.flush()).is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// An event in a line, and a second one for why.
+fn sentence(told: &Told) -> String {
+    let event = &told.event;
+    let port = |port: u16| if port == 0 { String::new() } else { format!(":{port}") };
+    let mut text = format!(
+        "{} {}{} → {}{} {} {}: {}",
+        if event.dropped { "drop" } else { "new " },
+        told.source_name,
+        port(event.source_port),
+        told.destination_name,
+        port(event.destination_port),
+        protocol(event.protocol),
+        event.hook,
+        event.reason
+    );
+    if let Some(why) = &told.explanation {
+        text.push_str(&format!("\n     {}; isolated by {}", why.why, why.isolated_by.join(", ")));
+        if let Some(miss) = &why.nearest_miss {
+            text.push_str(&format!("\n     nearest miss: {miss}"));
+        }
+    }
+    text
+}
+
+fn protocol(number: u8) -> String {
+    match number {
+        0 => "not IPv4".into(),
+        1 => "ICMP".into(),
+        6 => "TCP".into(),
+        17 => "UDP".into(),
+        132 => "SCTP".into(),
+        other => format!("protocol {other}"),
+    }
+}
+
+/// We were too slow for the agent: it says how much we have missed.
+fn lost(line: &str) -> String {
+    let lost = serde_json::from_str::<Value>(line).unwrap_or_default()["lost"].clone();
+    format!("lost {lost} events")
+}

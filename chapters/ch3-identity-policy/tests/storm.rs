@@ -1,0 +1,236 @@
+//! Bad days of the agent: killed at any moment, maps that are full, pods by the thousand.
+
+#![allow(clippy::unwrap_used, reason = "a test that fails should panic")]
+
+mod plugin;
+
+use std::collections::BTreeSet;
+use std::net::UdpSocket;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use lab::{Kind, Node, Pod, PodSpec};
+use plugin::{AGENT, ready_node};
+use serde_json::Value;
+
+const FRIENDS_ONLY: &str = "
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: { name: friends-only }
+spec:
+  podSelector: { matchLabels: { app: victim } }
+  ingress: [{ from: [{ podSelector: { matchLabels: { app: friend } } }] }]
+";
+
+fn run(node: &Node, name: &str, app: &str) -> Pod {
+    node.run_pod(PodSpec::new(name).label("app", app)).unwrap()
+}
+
+fn ask(node: &Node, question: &str) -> Value {
+    let argv: Vec<_> = std::iter::once(lab::AGENT).chain(question.split(' ')).collect();
+    serde_json::from_str(&node.run(&argv).unwrap()).unwrap()
+}
+
+/// Both maps without their counters.
+fn maps(node: &Node) -> (Value, BTreeSet<(u64, u64)>) {
+    let policy = ask(node, "bpf policy get -o json");
+    let pairs = policy.as_array().unwrap().iter();
+    let pairs =
+        pairs.map(|it| (it["source"].as_u64().unwrap(), it["destination"].as_u64().unwrap()));
+    (ask(node, "bpf endpoint list -o json"), pairs.collect())
+}
+
+/// What a fresh start makes of the same objects, with maps that were emptied before.
+fn maps_of_a_fresh_start(node: &Node) -> (Value, BTreeSet<(u64, u64)>) {
+    node.stop_agent().unwrap();
+    node.sh("cd /sys/fs/bpf/tc/globals; for map in endpoint_map policy_map; do \
+             bpftool -j map dump pinned $map | grep -o '\"key\":\\[[^]]*' | sed 's/.*\\[//; s/\"//g; s/,/ /g' | \
+             while read -r key; do bpftool map delete pinned $map key $key; done; done")
+        .unwrap();
+    let (endpoints, pairs) = maps(node);
+    assert_eq!((endpoints.as_array().unwrap().len(), pairs.len()), (0, 0), "not emptied");
+    node.start_agent(Path::new(AGENT)).unwrap();
+    maps(node)
+}
+
+#[test]
+fn killed_a_hundred_times_while_pods_come_and_go_it_never_lets_in_who_is_denied() {
+    let node = ready_node();
+    node.apply(FRIENDS_ONLY).unwrap();
+    let [victim, stranger] = ["victim", "stranger"].map(|app| run(&node, app, app));
+    let socket = |pod: &Pod| {
+        let open = || UdpSocket::bind("0.0.0.0:4000").unwrap();
+        pod.sandbox.as_ref().unwrap().enter(&node, open).unwrap()
+    };
+    let (there, here) = (socket(&victim), socket(&stranger));
+    there.set_nonblocking(true).unwrap();
+    let over = AtomicBool::new(false);
+    let (probes, killed) = std::thread::scope(|scope| {
+        let prober = scope.spawn(|| {
+            let mut probes = 0;
+            while !over.load(Ordering::Relaxed) {
+                here.send_to(b"?", (victim.ip.unwrap(), 4000)).unwrap();
+                probes += 1;
+                std::thread::sleep(Duration::from_micros(200));
+            }
+            probes
+        });
+        let killer = scope.spawn(|| {
+            for _ in 0..100 {
+                node.kill_agent().unwrap();
+                node.start_agent(Path::new(AGENT)).unwrap();
+                std::thread::sleep(Duration::from_millis(fastrand::u64(..30)));
+            }
+            over.store(true, Ordering::Relaxed);
+        });
+        let mut round = 0;
+        while !over.load(Ordering::Relaxed) {
+            // What fails is tried again by the node's own loop, as by kubelet.
+            let name = format!("pod-{}", round % 5);
+            let spec = PodSpec::new(&name).label("app", ["friend", "stranger"][round % 2]);
+            let _ = node.run_pod(spec);
+            let _ = node.remove_pod("default", &format!("pod-{}", (round + 2) % 5));
+            node.sync().unwrap();
+            round += 1;
+        }
+        killer.join().unwrap();
+        (prober.join().unwrap(), round)
+    });
+    assert!(probes > 1000 && killed > 20, "{probes} probes, {killed} rounds");
+    assert!(there.recv(&mut [0; 8]).is_err(), "a denied datagram got through");
+    node.sync().unwrap();
+    let after = maps(&node);
+    assert_eq!(after, maps_of_a_fresh_start(&node));
+    let friend = run(&node, "friend", "friend");
+    friend.run(&node, &["ping", "-c1", "-W2", &victim.ip.unwrap().to_string()]).unwrap();
+}
+
+/// Waits until `ebpf-agent status` tells of a problem, or of none.
+#[track_caller]
+fn wait_for_problem(node: &Node, problem: Option<&str>) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let problems = ask(node, "status")["problems"].to_string();
+        match problem {
+            Some(problem) if problems.contains(problem) => return,
+            None if problems == "[]" => return,
+            _ => assert!(Instant::now() < deadline, "{problem:?} is not {problems}"),
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// An address of another node's pods.
+fn address(number: u32) -> std::net::Ipv4Addr {
+    (0x0a40_0000 + number).into()
+}
+
+/// A pod of another node with a label of its own.
+fn remote_pod(number: u32, addresses: &str) -> String {
+    format!(
+        "{{apiVersion: v1, kind: Pod, metadata: {{name: p{number}, uid: u{number}, labels: \
+         {{number: n{number}}}}}, spec: {{nodeName: other}}, status: {{podIPs: [{addresses}]}}}}"
+    )
+}
+
+#[test]
+fn a_full_policy_map_denies_says_so_and_recovers() {
+    let node = ready_node();
+    let [server, client] = ["server", "client"].map(|app| run(&node, app, app));
+    let reaches =
+        || client.run(&node, &["ping", "-c1", "-W1", &server.ip.unwrap().to_string()]).is_ok();
+    assert!(reaches());
+    // 262 identities, each isolated and reachable by all: 68,644 pairs.
+    let remote = (0..260).map(|it| remote_pod(it, &format!("{{ip: {}}}", address(it))));
+    node.write_manifest("remote.yaml", &remote.collect::<Vec<_>>().join("\n---\n")).unwrap();
+    node.apply(
+        "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: all-pods}, \
+         spec: {podSelector: {}, ingress: [{from: [{podSelector: {}}]}]}}",
+    )
+    .unwrap();
+    wait_for_problem(&node, Some("policy_map: it is full; what is left out is denied"));
+    let (_, pairs) = maps(&node);
+    assert!(pairs.len() <= 65_536 && pairs.len() > 65_000, "{}", pairs.len());
+    assert!(!pairs.iter().any(|(source, _)| *source == 0), "nobody is open to everybody");
+    node.remove_manifest("remote.yaml").unwrap();
+    wait_for_problem(&node, None);
+    assert!(reaches());
+    let after = maps(&node);
+    assert_eq!(after.1.len(), 4, "{after:?}");
+}
+
+#[test]
+fn a_full_endpoint_map_refuses_a_new_pod_says_so_and_recovers() {
+    let node = ready_node();
+    let old = run(&node, "old", "old");
+    // One pod of another node will do, if it has enough addresses.
+    let addresses: Vec<_> = (0..16_384u32).map(|it| format!("{{ip: {}}}", address(it))).collect();
+    let remote = remote_pod(0, &addresses.join(", "));
+    node.write_manifest("remote.yaml", &remote).unwrap();
+    wait_for_problem(&node, Some("endpoint_map: it is full; what is left out is denied"));
+    old.run(&node, &["ping", "-c1", "-W2", "10.13.0.1"]).unwrap();
+    // There is no room for it.
+    let pod = node.run_pod(PodSpec::new("new"));
+    assert!(pod.is_err(), "{pod:?}");
+    node.remove_manifest("remote.yaml").unwrap();
+    wait_for_problem(&node, None);
+    node.sync().unwrap();
+    let new = node.pod("default", "new").unwrap();
+    new.run(&node, &["ping", "-c1", "-W2", &old.ip.unwrap().to_string()]).unwrap();
+}
+
+/// How many pods, by default: `CHURN=10000 scripts/test --test storm` for a real storm.
+const CHURN: usize = 1000;
+
+#[test]
+fn pods_that_come_and_go_by_the_thousand_leave_nothing() {
+    let pods = std::env::var("CHURN").map_or(CHURN, |count| count.parse().unwrap());
+    let node = ready_node();
+    node.apply(FRIENDS_ONLY).unwrap();
+    let churn = |count: usize| {
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                let node = &node;
+                scope.spawn(move || {
+                    for round in 0..count / 4 {
+                        let name = format!("pod-{thread}-{round}");
+                        let app = ["victim", "friend", "stranger", "other"][round % 4];
+                        run(node, &name, app);
+                        node.remove_pod("default", &name).unwrap();
+                        if thread == 0 && round % 10 == 0 {
+                            match round % 20 {
+                                0 => drop(node.apply(FRIENDS_ONLY).unwrap()),
+                                _ => drop(node.delete_object(
+                                    Kind::NetworkPolicy,
+                                    "default",
+                                    "friends-only",
+                                )),
+                            }
+                        }
+                    }
+                });
+            }
+        });
+    };
+    let agent = || {
+        let pid = node.agent_pid().unwrap();
+        let files = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        (files, resident.trim().trim_end_matches(" kB").parse::<u64>().unwrap())
+    };
+    churn(100); // what is allocated once is
+    let (files, memory) = agent();
+    let links = || node.sh("ls /proc/sys/net/ipv4/conf | sort").unwrap();
+    let before = (links(), maps(&node));
+    churn(pods);
+    assert_eq!((links(), maps(&node)), before);
+    plugin::assert_no_pod_left(&node);
+    let endpoints = node.sh("ls /run/ebpfcni/.agent/endpoints").unwrap();
+    assert_eq!(endpoints, "");
+    let (files_after, memory_after) = agent();
+    assert_eq!(files_after, files);
+    assert!(memory_after < memory + 4096, "{memory} kB became {memory_after}");
+    println!("{pods} pods: {files} files, {memory} kB became {memory_after}");
+}
