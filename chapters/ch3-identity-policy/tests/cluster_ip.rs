@@ -34,7 +34,8 @@ fn s26_a_pod_isolated_for_egress_reaches_no_service() {
 fn s17_an_isolated_pod_reaches_itself_also_by_its_service_and_its_twin_does_not() {
     let mut cluster = Cluster::new(&["x/a", "x/b"]);
     cluster.run("x/twin", &[("pod", "a")]);
-    let identity = |pod: &str| cluster.agent(&["endpoint", "get", pod, "-o", "json"])["identity"].clone();
+    let identity =
+        |pod: &str| cluster.agent(&["endpoint", "get", pod, "-o", "json"])["identity"].clone();
     assert_eq!(identity("x/a"), identity("x/twin"));
     cluster.policy("x/from-b", FROM_B);
     cluster.service("x/a");
