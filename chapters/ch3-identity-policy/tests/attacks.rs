@@ -352,3 +352,25 @@ fn an_icmp_error_quotes_a_known_connection() {
     let true_one = unique(error(&quote(victim, me, UDP, &udp(6000, 53))));
     assert!(raw::arrives(&s.node, &s.attacker, &s.victim, &true_one));
 }
+
+#[test]
+fn what_is_not_linear_is_read_all_the_same() {
+    let s = Scene::new();
+    let shoot = |from: &Pod, what: &str, frame: Vec<u8>| {
+        let frame = unique(frame);
+        let send = || raw::ring::send("eth0", &frame);
+        from.sandbox.as_ref().unwrap().enter(&s.node, send).unwrap();
+        let event = s.monitor.find(what, |event| {
+            event.length == frame.len() as u32 && (event.hook == "from-pod" || !event.dropped)
+        });
+        event.reason
+    };
+    let udp = udp(11, 12);
+    let honest = s.ip(&s.friend, &s.victim, UDP, &udp);
+    assert_eq!(shoot(&s.friend, "a friend's", honest), "new connection");
+    let denied = s.ip(&s.attacker, &s.victim, UDP, &udp);
+    assert_eq!(shoot(&s.attacker, "the attacker's", denied), "denied by policy");
+    let packet = ipv4(ip(&s.friend), ip(&s.victim), UDP, (&[], 0), &udp);
+    let forged = frame(mac(ip(&s.victim)), mac(ip(&s.attacker)), 0x0800, &packet);
+    assert_eq!(shoot(&s.attacker, "a forged one", forged), "spoofed source");
+}

@@ -4,6 +4,8 @@
 
 #![allow(dead_code, unused_imports, reason = "each test file uses its part")]
 
+pub mod ring;
+
 use std::net::Ipv4Addr;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::sync::atomic::{AtomicU32, Ordering};
