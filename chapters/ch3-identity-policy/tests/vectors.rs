@@ -9,6 +9,7 @@ mod plugin;
 mod probe;
 
 use cases::{Case, Step, act};
+use ch3_identity_policy::client;
 use oracle::{World, list};
 use probe::Cluster;
 use serde_json::Value;
@@ -40,6 +41,22 @@ fn compare(world: &World, step: &Step, is_enforced: bool) -> usize {
     step.expected.len()
 }
 
+/// What has just been seen on the datapath is what `explain` says, of the policies and of the maps.
+fn explains(cluster: &Cluster, world: &World) {
+    let ask = || {
+        for from in world.pods.keys() {
+            for to in world.pods.keys() {
+                let path = format!("/v1/explain?from={from}&to={to}");
+                let it: Value = client::get(&path).unwrap();
+                let allowed = world.allows(Some(from), to);
+                assert_eq!(it["explanation"]["allowed"], allowed, "{it:#}");
+                assert_eq!(it["live"]["allowed"], allowed, "{it:#}");
+            }
+        }
+    };
+    cluster.node.enter(ask).unwrap();
+}
+
 /// Runs all cases, one after the other on one node. Returns how many are enforced completely,
 /// how many are not, and how many statements they make.
 fn run(cases: &[Case]) -> (usize, usize, usize) {
@@ -58,6 +75,9 @@ fn run(cases: &[Case]) -> (usize, usize, usize) {
             counts.2 += compare(&world, step, is_enforced);
             cluster.replace(&world.objects());
             cluster.expect(|from, to| world.allows(Some(from), to));
+            if is_enforced {
+                explains(&cluster, &world);
+            }
         }
         if is_enforced { counts.0 += 1 } else { counts.1 += 1 }
     }
