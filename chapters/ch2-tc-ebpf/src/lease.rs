@@ -120,6 +120,7 @@ impl Leases {
         Ok(self.all()?.into_iter().find(|lease| lease.host_link == host_link))
     }
 
+    // #region next_free
     /// The first free address after the last one given, coming round at the network's end.
     /// Not to be had: network, gateway (the first) and broadcast address. `None`: all `taken`.
     pub fn next_free(&self, conf: &NetConf, taken: &[Lease]) -> Option<Ipv4Addr> {
@@ -132,6 +133,7 @@ impl Leases {
         let mut candidates = (0..count).map(|i| Ipv4Addr::from(first + (start + i) % count));
         candidates.find(|address| !taken.contains(address))
     }
+    // #endregion next_free
 }
 
 impl Lease {

@@ -35,6 +35,7 @@ impl NetNs {
         Ok(Self { path: path.to_path_buf(), pod, own })
     }
 
+    // #region enter
     /// Runs `f` inside. A socket that `f` opens stays in there for ever; we do not.
     /// Error 4 if it is no network namespace, which only the kernel can say.
     ///
@@ -46,6 +47,7 @@ impl NetNs {
         setns(&self.own, CloneFlags::CLONE_NEWNET).context("cannot leave the pod's namespace")?;
         Ok(value)
     }
+    // #endregion enter
 
     /// `CNI_NETNS`, as it was given.
     pub fn path(&self) -> &Path {

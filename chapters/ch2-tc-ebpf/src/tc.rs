@@ -32,6 +32,7 @@ const STAMP: &str = "/sys/fs/bpf/ebpfcni-build";
 /// The kernel keeps 15 bytes of `simple_tc_parser`.
 const NAME: &str = "simple_tc_parse";
 
+// #region attach
 /// Attaches the program to a host end's ingress: what the pod sends. Fixed handle and priority
 /// and "replace": done twice, it is still there once.
 pub fn attach(host_link: &str) -> Result<()> {
@@ -41,6 +42,7 @@ pub fn attach(host_link: &str) -> Result<()> {
     hook.attach().with_context(|| format!("cannot attach {NAME} to {host_link}: {}", said()))?;
     Ok(())
 }
+// #endregion attach
 
 /// CHECK: is there a filter? An older plugin's program is one too: it works until the pod ends.
 pub fn check(host_link: &str) -> Result<()> {

@@ -44,6 +44,7 @@ pub async fn create(
     netns: &NetNs,
     address: Ipv4Addr,
 ) -> Result<(), RequestError> {
+    // #region pair
     let mut pod_end = LinkMessage::default();
     pod_end.attributes = vec![
         LinkAttribute::IfName(attachment.ifname.clone()),
@@ -65,6 +66,7 @@ pub async fn create(
     ]));
     let created = RouteNetlinkMessage::NewLink(host_end);
     node.request(created, NLM_F_CREATE | NLM_F_EXCL).await.map(drop)
+    // #endregion pair
 }
 // #endregion veth
 

@@ -23,6 +23,7 @@ fn main() -> ExitCode {
     }
 }
 
+// #region answer
 fn answer(input: Result<Value, CniError>, asked: &str) -> Result<Option<Value>, CniError> {
     let request = Request::from_env(|name| std::env::var_os(name))?;
     if request == Request::Version {
@@ -39,3 +40,4 @@ fn answer(input: Result<Value, CniError>, asked: &str) -> Result<Option<Value>, 
         Request::Status | Request::Version => status::status(&conf).map(silent),
     }
 }
+// #endregion answer

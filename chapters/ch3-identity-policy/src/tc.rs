@@ -52,6 +52,7 @@ impl Programs {
     }
 }
 
+// #region attach
 /// Attaches the programs to a host end. Fixed handle and priority and "replace": done twice,
 /// each is still there once. Without an endpoint in the map they drop everything.
 pub fn attach(host_link: &str) -> Result<()> {
@@ -62,6 +63,7 @@ pub fn attach(host_link: &str) -> Result<()> {
     }
     Ok(())
 }
+// #endregion attach
 
 /// CHECK: are there filters? An older plugin's programs are too: they work until the pod ends.
 pub fn check(host_link: &str) -> Result<()> {

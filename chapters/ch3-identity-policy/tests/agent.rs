@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails should panic")]
 
 mod plugin;
+mod scene;
 
 use std::io::Write as _;
 use std::path::Path;
@@ -10,16 +11,8 @@ use std::time::{Duration, Instant};
 
 use lab::{CniCall, Kind, Node, NodeStatus, Pod, PodSpec};
 use plugin::{AGENT, BINARY, add, conf, conf_with, del, fail, ready_node, succeed, traces};
+use scene::FRIENDS_ONLY;
 use serde_json::{Value, json};
-
-const FRIENDS_ONLY: &str = "
-apiVersion: networking.k8s.io/v1
-kind: NetworkPolicy
-metadata: { name: friends-only }
-spec:
-  podSelector: { matchLabels: { app: victim } }
-  ingress: [{ from: [{ podSelector: { matchLabels: { app: friend } } }] }]
-";
 
 /// Asks the agent's command line; JSON.
 fn ask(node: &Node, question: &str) -> Value {

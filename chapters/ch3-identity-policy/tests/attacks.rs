@@ -5,6 +5,7 @@
 
 mod plugin;
 mod raw;
+mod scene;
 
 use std::net::{Ipv4Addr, UdpSocket};
 use std::time::Duration;
@@ -15,18 +16,9 @@ use raw::{
     ACK, BROADCAST, ICMP, Mac, Monitor, SYN, TCP, UDP, arp, frame, icmp, ip, ipv4, mac, send, tcp,
     udp, unique,
 };
+use scene::FRIENDS_ONLY;
 
 const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 13, 0, 1);
-
-/// Lets friends in to the victim, and nobody else.
-const POLICY: &str = "
-apiVersion: networking.k8s.io/v1
-kind: NetworkPolicy
-metadata: { name: friends-only }
-spec:
-  podSelector: { matchLabels: { app: victim } }
-  ingress: [{ from: [{ podSelector: { matchLabels: { app: friend } } }] }]
-";
 
 /// A friend whom the victim lets in, an attacker whom it does not; a bystander with no policy.
 struct Scene {
@@ -44,7 +36,7 @@ impl Scene {
         let pod = |name: &str| node.run_pod(PodSpec::new(name).label("app", name)).unwrap();
         let [friend, attacker, victim, bystander] =
             ["friend", "attacker", "victim", "bystander"].map(pod);
-        node.apply(POLICY).unwrap();
+        node.apply(FRIENDS_ONLY).unwrap();
         let monitor = Monitor::new(&node);
         let scene = Self { node, friend, attacker, victim, bystander, monitor };
         // The policy is in force when the first honest packet is denied.

@@ -59,6 +59,8 @@ fn s2_policies_add_up_in_any_order() {
         }
         cluster.expect_denied(&["x/a > x/*"]);
     }
+    cluster.policy("x/p4", "{ ingress: [{}] }");
+    cluster.expect_denied(&[]);
 }
 
 #[test]

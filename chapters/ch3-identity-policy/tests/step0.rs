@@ -4,15 +4,14 @@
 
 mod plugin;
 mod raw;
-
-use std::net::Ipv4Addr;
+mod scene;
 
 use lab::{Node, Pod, PodSpec, Sandbox};
 use plugin::ready_node;
 use raw::{RawSocket, UDP, arrives, frame, ip, ipv4, mac, udp, unique};
+use scene::{OUTSIDE, UPLINK, outside};
 
 const PROGRAM: &str = concat!(env!("OUT_DIR"), "/simple_tc_parser.bpf.o");
-const OUTSIDE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
 
 /// Three pods under the slide's program: `frontend` may talk to `backend`, nobody else to anybody.
 struct Slide {
@@ -49,15 +48,7 @@ impl Slide {
             ))
             .unwrap();
         }
-        let outside = node.sandbox().unwrap();
-        let peer = outside.netns().rsplit('/').next().unwrap();
-        node.sh(&format!(
-            "ip link add uplink address 02:00:00:00:00:08 type veth peer name eth0 netns {peer}
-             ip addr add 192.0.2.1/24 dev uplink && ip link set uplink up
-             ip -n {peer} addr add 192.0.2.2/24 dev eth0 && ip -n {peer} link set eth0 up
-             ip -n {peer} route add 10.13.0.0/24 via 192.0.2.1"
-        ))
-        .unwrap();
+        let outside = outside(&node);
         let slide = Self { node, frontend, backend, other, outside };
         slide.allow(0, 1);
         slide
@@ -126,7 +117,7 @@ fn it_drops_what_goes_to_a_service_to_the_node_and_to_the_outside() {
 fn it_does_not_see_what_comes_from_the_node_or_the_outside() {
     let s = Slide::new();
     let packet = ipv4(OUTSIDE, ip(&s.backend), UDP, (&[], 0), &udp(3, 4));
-    let shot = unique(frame([2, 0, 0, 0, 0, 8], [2, 0, 0, 0, 0, 9], 0x0800, &packet));
+    let shot = unique(frame(UPLINK, [2, 0, 0, 0, 0, 9], 0x0800, &packet));
     let pod = s.backend.sandbox.as_ref().unwrap();
     let there = pod.enter(&s.node, || RawSocket::on("eth0")).unwrap();
     s.outside.enter(&s.node, || RawSocket::on("eth0").send(&shot)).unwrap();

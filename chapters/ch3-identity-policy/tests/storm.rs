@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails should panic")]
 
 mod plugin;
+mod scene;
 
 use std::collections::BTreeSet;
 use std::net::UdpSocket;
@@ -12,16 +13,8 @@ use std::time::{Duration, Instant};
 
 use lab::{Kind, Node, Pod, PodSpec};
 use plugin::{AGENT, ready_node};
+use scene::FRIENDS_ONLY;
 use serde_json::Value;
-
-const FRIENDS_ONLY: &str = "
-apiVersion: networking.k8s.io/v1
-kind: NetworkPolicy
-metadata: { name: friends-only }
-spec:
-  podSelector: { matchLabels: { app: victim } }
-  ingress: [{ from: [{ podSelector: { matchLabels: { app: friend } } }] }]
-";
 
 fn run(node: &Node, name: &str, app: &str) -> Pod {
     node.run_pod(PodSpec::new(name).label("app", app)).unwrap()

@@ -4,25 +4,14 @@
 
 mod plugin;
 mod raw;
+mod scene;
 
 use std::net::{Ipv4Addr, UdpSocket};
 
 use lab::{Node, Pod, PodSpec, Sandbox};
 use plugin::ready_node;
 use raw::{Monitor, RawSocket, UDP, frame, ip, ipv4, mac, send, udp, unique};
-
-/// Isolates the victim; lets in friends.
-const POLICY: &str = "
-apiVersion: networking.k8s.io/v1
-kind: NetworkPolicy
-metadata: { name: friends-only }
-spec:
-  podSelector: { matchLabels: { app: victim } }
-  ingress: [{ from: [{ podSelector: { matchLabels: { app: friend } } }] }]
-";
-
-/// The outside: a network of its own behind the node's uplink 192.0.2.1; it is 192.0.2.2.
-const OUTSIDE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
+use scene::{FRIENDS_ONLY, OUTSIDE, UPLINK, outside};
 
 struct Scene {
     node: Node,
@@ -36,20 +25,10 @@ struct Scene {
 impl Scene {
     fn new() -> Self {
         let node = ready_node();
-        let outside = node.sandbox().unwrap();
-        let peer = outside.netns().rsplit('/').next().unwrap();
-        node.sh(&format!(
-            "ip link add uplink address 02:00:00:00:00:08 type veth peer name eth0 netns {peer}
-             ip addr add 192.0.2.1/24 dev uplink && ip link set uplink up
-             ip -n {peer} addr add 192.0.2.2/24 dev eth0 && ip -n {peer} link set eth0 up
-             ip -n {peer} route add 10.13.0.0/24 via 192.0.2.1
-             echo 0 >/proc/sys/net/ipv4/conf/all/rp_filter
-             echo 0 >/proc/sys/net/ipv4/conf/uplink/rp_filter"
-        ))
-        .unwrap();
+        let outside = outside(&node);
         let pod = |name: &str| node.run_pod(PodSpec::new(name).label("app", name)).unwrap();
         let [friend, other, victim] = ["friend", "other", "victim"].map(pod);
-        node.apply(POLICY).unwrap();
+        node.apply(FRIENDS_ONLY).unwrap();
         let monitor = Monitor::new(&node);
         let scene = Self { node, outside, friend, other, victim, monitor };
         let honest = ipv4(ip(&scene.other), ip(&scene.victim), UDP, (&[], 0), &udp(1, 2));
@@ -64,7 +43,7 @@ impl Scene {
     /// What became of a datagram, sent to a pod from the outside under some address.
     fn sent_from_outside(&self, source: Ipv4Addr, to: &Pod) -> (String, u32) {
         let packet = ipv4(source, ip(to), UDP, (&[], 0), &udp(1000, 2000));
-        let shot = unique(frame([2, 0, 0, 0, 0, 8], [2, 0, 0, 0, 0, 9], 0x0800, &packet));
+        let shot = unique(frame(UPLINK, [2, 0, 0, 0, 0, 9], 0x0800, &packet));
         self.outside.enter(&self.node, || RawSocket::on("eth0").send(&shot)).unwrap();
         let event = self.monitor.find("a packet from outside", |event| {
             event.length == shot.len() as u32 && event.hook == "to-pod"

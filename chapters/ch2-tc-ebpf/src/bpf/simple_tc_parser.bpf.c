@@ -30,8 +30,10 @@ int simple_tc_parser(struct __sk_buff *skb)
 	if (eth->h_proto != bpf_htons(ETH_P_IP))
 		return TC_ACT_OK;
 
+	/* #region decide */
 	bpf_printk("TC: Got a packet from 0x%x to 0x%x",
 		   bpf_ntohl(iph->saddr), bpf_ntohl(iph->daddr));
 	return TC_ACT_OK;
+	/* #endregion decide */
 }
 /* #endregion program */

@@ -153,6 +153,7 @@ impl Engine {
         }
     }
 
+    // #region reconcile
     fn reconcile(&mut self) -> Result<()> {
         let objects = self.stores.objects();
         let mut wanted = wanted(&objects, &self.node, &mut self.local, &mut self.identities)?;
@@ -167,6 +168,7 @@ impl Engine {
         self.answer(&wanted);
         Ok(())
     }
+    // #endregion reconcile
 
     /// Each problem is logged once, and once more if it comes back.
     fn tell(&mut self, wanted: &Wanted) {

@@ -52,6 +52,7 @@ int simple_tc_parser(struct __sk_buff *skb)
 	if (eth->h_proto != bpf_htons(ETH_P_IP))
 		return TC_ACT_OK;
 
+	/* #region decide */
 	__u32 *src_id = bpf_map_lookup_elem(&endpoint_map, &iph->saddr);
 	if (!src_id)
 		return TC_ACT_SHOT;
@@ -64,5 +65,6 @@ int simple_tc_parser(struct __sk_buff *skb)
 	if (action && *action == ACTION_ALLOW)
 		return TC_ACT_OK;
 	return TC_ACT_SHOT;
+	/* #endregion decide */
 }
 /* #endregion program */
