@@ -60,6 +60,10 @@ expect 'packets 0 bytes 0'
 run "lab node-exec -- tc -s qdisc show dev $veth clsact"
 expect 'dropped [1-9]'
 
+say 'Why? The agent knows, and says which rule came nearest.'
+run 'lab ebpf-agent explain other backend'
+expect 'isolated by default/allow-frontend-to-backend' 'nearest miss: .* app must be frontend'
+
 say 'The node itself still reaches every pod: kubelet probes them.'
 run "lab node-exec -- ping -c1 -W1 $backend"
 expect ' 0% packet loss'

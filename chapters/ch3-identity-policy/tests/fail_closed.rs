@@ -34,6 +34,7 @@ fn s28_peers_that_are_not_understood_are_nobody() {
         format!("{{ {pod_b}, serviceAccountSelector: {{}} }}"),
         "{ podSelector: { matchFields: { pod: b } } }".into(),
         "{ namespaceSelector: { matchNames: [x, z] } }".into(),
+        operator("operator: Like"),
         operator("operator: Like, values: [b]"),
         operator("operator: in, values: [b]"),
         operator("operator: NotIn"),

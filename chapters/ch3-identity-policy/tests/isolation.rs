@@ -47,7 +47,8 @@ fn s1_a_pod_isolated_for_egress_opens_no_connections_and_answers_others() {
 
 #[test]
 fn s2_policies_add_up_in_any_order() {
-    let cluster = cluster();
+    let mut cluster = cluster();
+    cluster.outside(2);
     let deny = "{ podSelector: {} }";
     let from_b =
         "{ podSelector: {}, ingress: [{ from: [{ podSelector: { matchLabels: { pod: b } } }] }] }";
@@ -59,8 +60,10 @@ fn s2_policies_add_up_in_any_order() {
         }
         cluster.expect_denied(&["x/a > x/*"]);
     }
+    cluster.expect_pairs(&[], &["192.0.2.2 > x/a"]);
     cluster.policy("x/p4", "{ ingress: [{}] }");
     cluster.expect_denied(&[]);
+    cluster.expect_pairs(&["192.0.2.2 > x/a"], &[]);
 }
 
 #[test]

@@ -9,6 +9,7 @@ setup_file() {
 setup() { demo_pods; }
 teardown() {
   stop_pings
+  no_stranger
   kubectl delete pods,services --selector=made-by-test --now
 }
 
@@ -102,7 +103,6 @@ from() {
 # Somebody outside: his packets come in through the node, and leave again with the node's address
 # where kube-proxy masquerades.
 stranger() {
-  ip netns del stranger 2>/dev/null || true
   ip netns add stranger
   ip link add stranger type veth peer name eth0 netns stranger
   ip addr add 192.0.2.1/24 dev stranger
@@ -110,6 +110,9 @@ stranger() {
   ip -n stranger addr add 192.0.2.2/24 dev eth0
   ip -n stranger link set eth0 up
   ip -n stranger route add default via 192.0.2.1
+}
+no_stranger() {
+  [ ! -e /run/netns/stranger ] || { ip link del stranger; ip netns del stranger; }
 }
 
 @test "a NodePort hides nobody: the node gets in, the outside and other pods do not" {
@@ -128,5 +131,4 @@ stranger() {
   # Who is no pod may come in where everybody may.
   policy allow-everybody '{podSelector: {}, ingress: [{}]}'
   eventually from stranger "$node_ip/$node_port"
-  ip netns del stranger
 }
