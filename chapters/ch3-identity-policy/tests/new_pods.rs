@@ -130,11 +130,10 @@ impl<'a> NewPod<'a> {
                 }
                 guests
             });
-            let [friend, strangers @ ..] = &self.guests;
             let answered = scope.spawn(|| {
                 let mut answered = None;
                 while goes_on() {
-                    if self.is_answered(friend) {
+                    if self.is_answered(&self.guests[0]) {
                         answered.get_or_insert_with(Instant::now);
                     }
                 }
@@ -142,7 +141,7 @@ impl<'a> NewPod<'a> {
             });
             scope.spawn(|| {
                 while goes_on() {
-                    for guest in strangers {
+                    for guest in &self.guests[1..] {
                         self.is_answered(guest);
                     }
                     // Before it has an address the kernel refuses.

@@ -7,7 +7,11 @@ setup() {
   installed
   demo_pods
 }
-teardown() { stop_pings; }
+teardown() {
+  stop_pings
+  rm -f "$STATIC"
+}
+STATIC=/etc/kubernetes/manifests/static.yaml
 
 agent_is_another() { agent status && not grep -wx "$1" <(agent_pid); }
 
@@ -90,7 +94,7 @@ agent_is_another() { agent status && not grep -wx "$1" <(agent_pid); }
 }
 
 @test "a static pod has an identity, too" {
-  cat >/etc/kubernetes/manifests/static.yaml <<'  END'
+  cat >"$STATIC" <<'  END'
     apiVersion: v1
     kind: Pod
     metadata: {name: static, namespace: default, labels: {app: other}}
@@ -100,7 +104,7 @@ agent_is_another() { agent status && not grep -wx "$1" <(agent_pid); }
   END
   eventually kubectl wait --for=condition=Ready --timeout=15m "pod/static-$NODE"
   [ "$(identity_of "static-$NODE")" = "$(identity_of other)" ]
-  rm /etc/kubernetes/manifests/static.yaml
+  rm "$STATIC"
   eventually not kubectl get pod "static-$NODE"
 }
 

@@ -86,7 +86,6 @@ impl Identities {
     }
 
     // #region identity
-    // #region get
     /// The number of these labels, drawn if need be; `None` if all are taken.
     pub fn get(&mut self, labels: &SecurityLabels) -> Option<u32> {
         if let Some(id) = self.by_labels.get(labels) {
@@ -107,7 +106,6 @@ impl Identities {
         self.changed = true;
         Some(id)
     }
-    // #endregion get
 
     /// Forgets what nobody has used for the grace period. Not at once: a packet's mark, or a
     /// connection, may still carry the number, and the next pod often has the same labels.

@@ -7,7 +7,6 @@
 #define ID_WORLD 2
 
 /* #region maps */
-/* #region endpoint_map */
 struct endpoint {
 	__u32 identity;
 	__u32 ifindex; /* the host end of its veth; 0: a pod of another node */
@@ -25,9 +24,7 @@ struct {
 	__type(value, struct endpoint);
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
 } endpoint_map SEC(".maps");
-/* #endregion endpoint_map */
 
-/* #region policy_map */
 struct policy_key {
 	__u32 src_id; /* or ID_ANY: dst_id is not isolated, or allows all */
 	__u32 dst_id;
@@ -49,7 +46,6 @@ struct {
 	__type(value, struct policy_entry);
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
 } policy_map SEC(".maps");
-/* #endregion policy_map */
 /* #endregion maps */
 
 static __always_inline struct endpoint *endpoint_at(__be32 address)

@@ -76,7 +76,6 @@ static __always_inline int judge_to_pod(struct __sk_buff *skb, const struct pack
 	if (*src_id == *dst_id && skb->ingress_ifindex == skb->ifindex)
 		return FORWARDED;
 
-	/* #region answers */
 	/* What the pod has asked for may come back while it may still ask. */
 	if (packet->answers && !packet->fragment) {
 		opened = reversed(&key);
@@ -87,7 +86,6 @@ static __always_inline int judge_to_pod(struct __sk_buff *skb, const struct pack
 			return reason ? DROP_ANSWER : FORWARDED;
 		}
 	}
-	/* #endregion answers */
 	if (packet->is_error && *src_id != ID_HOST)
 		return related(skb, packet);
 

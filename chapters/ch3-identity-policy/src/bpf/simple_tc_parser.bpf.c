@@ -9,6 +9,7 @@
 #define ETH_P_IP 0x0800
 #define ACTION_ALLOW 1
 
+/* #region maps */
 struct policy_key {
 	__u32 src_id;
 	__u32 dst_id;
@@ -29,6 +30,7 @@ struct {
 	__type(key, struct policy_key);
 	__type(value, __u8);
 } policy_map SEC(".maps");
+/* #endregion maps */
 
 char _license[] SEC("license") = "Dual MIT/GPL";
 

@@ -15,7 +15,6 @@ static __always_inline bool allowed(__u32 src_id, __u32 dst_id, struct policy_en
 }
 /* #endregion allowed */
 
-/* #region judge */
 /* May a connection from src to dst be? Nothing isolates the node and the world; the node always
  * reaches its own pods (kubelet's probes). `flags` are those of src, if it is an endpoint. */
 static __always_inline int judge(__u32 src_id, __u16 flags, __u32 dst_id,
@@ -30,9 +29,7 @@ static __always_inline int judge(__u32 src_id, __u16 flags, __u32 dst_id,
 		return FORWARDED;
 	return DROP_POLICY;
 }
-/* #endregion judge */
 
-/* #region mark */
 /* from_pod writes into the packet's mark who sent it, as Cilium does. The mark goes with the
  * packet through bridge, NAT and routing, and leaves kube-proxy's bits (0x4000, 0x8000) alone. A
  * pod cannot set it: on the way from one network namespace to another the kernel clears it. */
@@ -42,7 +39,6 @@ static __always_inline __u32 mark_of(__u32 identity)
 {
 	return identity << 16 | MARK_IDENTITY;
 }
-/* #endregion mark */
 
 /* #region who */
 /* The identity of who sent what is about to enter a pod; 0: somebody who poses as another.
