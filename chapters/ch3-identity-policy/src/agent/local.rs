@@ -42,8 +42,8 @@ pub struct Local {
 }
 
 impl Local {
-    /// Reads what an agent before us has left. A damaged file is passed over: its pod's address
-    /// has an owner in the map still, and its DEL removes that.
+    /// Reads what an agent before us has left. A damaged file is told of and passed over: its pod
+    /// is nobody then, and what it sends is dropped until it is made anew.
     pub fn load(directory: PathBuf) -> Result<Self> {
         let unreadable = || format!("cannot use {}", directory.display());
         fs::create_dir_all(&directory).with_context(unreadable)?;
