@@ -32,7 +32,12 @@ pub enum Contender {
 
 impl Contender {
     /// All, in the order of the tables. `ours` is chapter 1's program.
-    pub fn all(ours: PathBuf, chapter2: PathBuf, talk: PathBuf) -> Result<Vec<Self>> {
+    pub fn all(
+        ours: PathBuf,
+        chapter2: PathBuf,
+        chapter3: PathBuf,
+        talk: PathBuf,
+    ) -> Result<Vec<Self>> {
         let reference = PathBuf::from("/usr/lib/cni/bridge");
         ensure!(
             reference.exists(),
@@ -50,6 +55,7 @@ impl Contender {
         let range = json!({ "podcidr": "10.13.0.0/23", "ipMasq": false });
         let masquerading = json!({ "podcidr": "10.16.0.0/23", "bridge": "masq0" });
         let filtering = json!({ "podcidr": "10.18.0.0/23", "bridge": "tc0", "ipMasq": false });
+        let policing = json!({ "podcidr": "10.20.0.0/23", "bridge": "policy0", "ipMasq": false });
         let like_ours = json!({
             "bridge": "cni0", "isDefaultGateway": true, "hairpinMode": true, "ipMasq": false,
             "ipam": { "type": "host-local", "subnet": "10.14.0.0/23", "dataDir": "/run/host-local" },
@@ -59,6 +65,7 @@ impl Contender {
             plugin("ours", ours.clone(), conf("ebpfcni", range)),
             plugin("ours, ipMasq", ours, conf("masquerading", masquerading)),
             plugin("chapter 2", chapter2, conf("filtering", filtering)),
+            plugin("chapter 3", chapter3, conf("policing", policing)),
             plugin("reference", reference, conf("reference", like_ours)),
             plugin("ip script", talk, conf("talk", json!({}))),
         ])

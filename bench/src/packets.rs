@@ -1,0 +1,125 @@
+//! What chapter 3's programs take for a packet, with maps of any size.
+
+mod cases;
+mod events;
+mod maps;
+
+use anyhow::{Result, ensure};
+use lab::{Node, PodSpec, chapter};
+
+use crate::report::{Cell, Report, Table};
+use crate::times::Times;
+use cases::{Case, Mode};
+use events::Events;
+use maps::Maps;
+
+/// How many entries `policy_map` and `endpoint_map` have; the last ones are what they can hold.
+const SIZES: [(u32, u32); 3] = [(10, 10), (1_000, 1_000), (65_536, 16_384)];
+/// The same packet in a row: fewer than the events that the ring buffer has room for, so none is
+/// lost while its reader sleeps.
+const IN_A_ROW: usize = 10_000;
+/// New connections for each round.
+const NEW: usize = 1_000;
+
+/// Each case with each size.
+pub fn run(rounds: usize) -> Result<Report> {
+    let node = Node::new()?;
+    chapter::install(&node, "ch3")?;
+    let run = |name| node.run_pod(PodSpec::new(name));
+    let pods = [run("client")?, run("server")?, run("open")?];
+    // From now on the maps are ours, and so is the ring buffer.
+    node.stop_agent()?;
+    node.enter(|| {
+        let mut maps = Maps::open(&pods)?;
+        let events = Events::read()?;
+        let mut results = Vec::new();
+        for size in SIZES {
+            eprintln!("{} pairs, {} endpoints …", size.0, size.1);
+            maps.fill(size)?;
+            let cases = cases::all(&pods, size.1)?;
+            let times = measure(&cases, &maps, &events, rounds)?;
+            results.push(cases.into_iter().zip(times).collect());
+        }
+        Ok(report(&results, rounds, events.stop()?))
+    })?
+}
+
+/// The times of each case, in rotating order.
+fn measure(cases: &[Case], maps: &Maps, events: &Events, rounds: usize) -> Result<Vec<Times>> {
+    let mut times = vec![Times::new()?; cases.len()];
+    std::thread::sleep(std::time::Duration::from_millis(50)); // events of the connections' making
+    for round in 0..rounds {
+        let mut turn: Vec<_> = cases.iter().zip(&mut times).collect();
+        turn.rotate_left(round % cases.len());
+        for (case, times) in turn {
+            let counter = || case.counts.as_ref().map_or(Ok(0), |it| maps.let_in_by(it));
+            let (counted, seen) = (counter()?, events.seen());
+            let packets = match case.mode {
+                Mode::InARow => {
+                    times.record(case.run(IN_A_ROW)?)?;
+                    IN_A_ROW
+                }
+                Mode::Unread => {
+                    events.pause();
+                    case.run(2 * IN_A_ROW)?; // more than there is room for
+                    times.record(case.run(IN_A_ROW)?)?;
+                    events.resume();
+                    continue;
+                }
+                Mode::OneByOne => {
+                    for _ in 0..NEW {
+                        times.record(case.run(1)?)?;
+                    }
+                    NEW
+                }
+            };
+            // The program did what it was measured for, with each packet.
+            events.wait_for(seen + if case.tells { packets } else { 0 })?;
+            let counted = counter()? - counted;
+            let right = case.counts.is_none() || counted == packets as u64;
+            ensure!(right, "{}: policy_map counts {counted} packets", case.name);
+        }
+    }
+    Ok(times)
+}
+
+fn report(results: &[Vec<(Case, Times)>], rounds: usize, told: usize) -> Report {
+    let sizes = SIZES.map(|(pairs, endpoints)| format!("{pairs} + {endpoints}"));
+    let mut columns = vec!["packet", "program", "measured"];
+    columns.extend(sizes.iter().map(String::as_str));
+    columns.extend(["min", "largest / smallest"]);
+    let mut table = Table::new("packets", &columns);
+    let (mut slowest, mut steepest) = (0.0f64, 0.0f64);
+    for (nth, (case, _)) in results[0].iter().enumerate() {
+        let p50 = [0, 1, 2].map(|size: usize| results[size][nth].1.ns(0.5));
+        let min = results.iter().map(|it| it[nth].1.ns(0.0)).fold(f64::INFINITY, f64::min);
+        let ratio = p50[2] / p50[0];
+        let is_row = case.mode != Mode::OneByOne;
+        let how = if is_row { "in a row" } else { "one by one" };
+        let [a, b, c, min] = [p50[0], p50[1], p50[2], min].map(|it| Cell::Number(it, 0));
+        let ratio_cell = Cell::Number(ratio, 2);
+        table.row([case.name.into(), case.hook.into(), how.into(), a, b, c, min, ratio_cell]);
+        if is_row && case.hook != "empty" {
+            slowest = p50.into_iter().fold(slowest, f64::max);
+            steepest = steepest.max(ratio);
+        }
+    }
+    let mut claims = Table::claims();
+    claims.at_most("the slowest packet in a row, µs", slowest / 1e3, 0.5);
+    claims.at_most("a packet in a row, largest / smallest maps, the worst", steepest, 1.2);
+    let notes = vec![
+        "Nanoseconds, medians; the columns are entries of policy_map + endpoint_map.".to_string(),
+        format!(
+            "In a row: {IN_A_ROW} times the same packet, by the kernel's own clock; all that it \
+             touches is in the caches. One by one: {NEW} different packets for a round, each \
+             timed alone: the caches are colder, and the clock's own time is in it (see the \
+             empty program's)."
+        ),
+        format!(
+            "Denied packets write an event, new connections too in to_pod: a thread read them \
+             meanwhile, {told} in all. Asserted: each verdict, that no event was lost, and what \
+             policy_map counts."
+        ),
+    ];
+    Report { rounds, tables: vec![table, claims], notes }
+}

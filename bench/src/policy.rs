@@ -1,0 +1,71 @@
+//! How soon a change of policies or labels is in force, on a node with many pods.
+
+use anyhow::Result;
+use lab::{Node, Pod, PodSpec, chapter};
+
+use crate::churn::{self, Lag};
+use crate::cluster::{self, Size};
+use crate::report::{Report, Table};
+use crate::times::ms;
+
+/// Pods of this node beside client and server.
+const LOCAL: u32 = 18;
+/// Namespaces `web` and `db` come on top.
+const CLUSTER: Size = Size { namespaces: 5, deployments: 10, pods: 180, policies: 50 };
+
+/// Each change `rounds` times.
+pub fn run(rounds: usize) -> Result<Report> {
+    let node = Node::new()?;
+    chapter::install(&node, "ch3")?;
+    CLUSTER.write(&node)?;
+    run_pods(&node, &CLUSTER, LOCAL)?;
+    let (client, server) = (node.run_pod(churn::client())?, node.run_pod(churn::server())?);
+    let lags = churn::run(&node, &client, &server, rounds)?;
+    let mut claims = Table::claims();
+    for lag in &lags {
+        claims.at_most(&format!("{}, p99 ms", lag.what), lag.packet.ms(0.99), 25.0);
+    }
+    let notes = vec![
+        format!(
+            "A node with {} pods and {} policies: {} pods run here, {} are other nodes', from \
+             manifests; {rounds} times each change, each by one file that is renamed into place.",
+            CLUSTER.pods + LOCAL + 2,
+            CLUSTER.policies,
+            LOCAL + 2,
+            CLUSTER.pods,
+        ),
+        "Milliseconds from before the file is written to when the first datagram is sent that is \
+         treated so, with one every 200 µs; the map is asked after each. Asserted: each change \
+         comes into force once, and the answer does not go to and fro."
+            .into(),
+    ];
+    Ok(Report { rounds, tables: vec![table(&lags), claims], notes })
+}
+
+/// Pods of this node, with the labels of the cluster's deployments.
+pub fn run_pods(node: &Node, size: &Size, count: u32) -> Result<Vec<Pod>> {
+    let pod = |number: u32| {
+        let (namespace, deployment) = (number % size.namespaces, number % size.deployments);
+        let labels = cluster::labels(namespace, deployment, 0);
+        let spec =
+            PodSpec::new(format!("local-{number:03}")).namespace(cluster::namespace(namespace));
+        let labels = labels.as_object().into_iter().flatten();
+        let spec = labels
+            .fold(spec, |spec, (key, value)| spec.label(key, value.as_str().unwrap_or_default()));
+        Ok(node.run_pod(spec)?)
+    };
+    (0..count).map(pod).collect()
+}
+
+/// The lags as a table.
+pub fn table(lags: &[Lag]) -> Table {
+    let columns =
+        ["change", "count", "packet, p50 ms", "p99 ms", "max ms", "map, p50 ms", "p99 ms "];
+    let mut table = Table::new("changes", &columns);
+    for Lag { what, packet, map } in lags {
+        let [p50, p99, max] = [0.5, 0.99, 1.0].map(|it| ms(packet.ms(it)));
+        let [map_p50, map_p99] = [0.5, 0.99].map(|it| ms(map.ms(it)));
+        table.row([(*what).into(), packet.count().into(), p50, p99, max, map_p50, map_p99]);
+    }
+    table
+}

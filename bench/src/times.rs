@@ -1,0 +1,56 @@
+//! Many durations, and what is told of them.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use hdrhistogram::Histogram;
+
+use crate::report::Cell;
+
+/// Durations in nanoseconds, three digits of each.
+#[derive(Debug, Clone)]
+pub struct Times(Histogram<u64>);
+
+impl Times {
+    /// None yet.
+    pub fn new() -> Result<Self> {
+        Ok(Self(Histogram::new(3)?))
+    }
+
+    /// One more.
+    pub fn record(&mut self, time: Duration) -> Result<()> {
+        Ok(self.0.record(time.as_nanos().try_into()?)?)
+    }
+
+    /// How many.
+    pub fn count(&self) -> usize {
+        self.0.len() as usize
+    }
+
+    /// The time that this share of all does not exceed, in nanoseconds.
+    pub fn ns(&self, quantile: f64) -> f64 {
+        if self.0.is_empty() { f64::NAN } else { self.0.value_at_quantile(quantile) as f64 }
+    }
+
+    /// The same in microseconds.
+    pub fn us(&self, quantile: f64) -> f64 {
+        self.ns(quantile) / 1e3
+    }
+
+    /// The same in milliseconds.
+    pub fn ms(&self, quantile: f64) -> f64 {
+        self.ns(quantile) / 1e6
+    }
+}
+
+/// Milliseconds in a table.
+pub fn ms(time: f64) -> Cell {
+    Cell::Number(time, 2)
+}
+
+/// The middle one of some figures.
+pub fn median(figures: &[f64]) -> f64 {
+    let mut sorted = figures.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
+}
