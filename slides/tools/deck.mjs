@@ -1,0 +1,94 @@
+// The built deck, served to a browser that may talk to nobody else.
+import { createReadStream, existsSync, mkdtempSync, rmSync, statSync } from 'node:fs'
+import { createServer } from 'node:http'
+import { tmpdir } from 'node:os'
+import { extname, join, normalize } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { load } from '@slidev/parser/fs'
+import { chromium } from 'playwright-chromium'
+
+export const ROOT = fileURLToPath(new URL('..', import.meta.url))
+export const OUT = process.env.SLIDES_OUT ?? join(ROOT, '../target/slides')
+export const [WIDTH, HEIGHT] = [980, 552]
+
+const TYPES = {
+  '.html': 'text/html; charset=utf-8', '.js': 'text/javascript', '.css': 'text/css',
+  '.svg': 'image/svg+xml', '.woff2': 'font/woff2', '.woff': 'font/woff', '.json': 'application/json',
+}
+
+/** The slides as their source has them: title, note, where they stand. */
+export async function source() {
+  const { slides } = await load({ userRoot: ROOT, roots: [ROOT] }, join(ROOT, 'slides.md'))
+  return slides.filter(slide => !slide.frontmatter.hide && !slide.frontmatter.disabled)
+}
+
+function serve(folder) {
+  const server = createServer((request, response) => {
+    const path = normalize(decodeURIComponent(new URL(request.url, 'http://localhost').pathname))
+    const file = join(folder, path.endsWith('/') ? `${path}index.html` : path)
+    if (!existsSync(file) || !statSync(file).isFile())
+      return response.writeHead(404).end()
+    response.writeHead(200, { 'content-type': TYPES[extname(file)] ?? 'application/octet-stream' })
+    createReadStream(file).pipe(response)
+  })
+  return new Promise(done => server.listen(0, '127.0.0.1', () => done(server)))
+}
+
+/** Opens the deck. `problems` collects what the browser complains about, and requests that leave
+ * this machine, which are stopped. */
+export async function open({ scale = 1 } = {}) {
+  if (!existsSync(join(OUT, 'index.html')))
+    throw new Error(`there is no deck in ${OUT}: run scripts/slides build`)
+  const server = await serve(OUT)
+  const origin = `http://127.0.0.1:${server.address().port}`
+  const profile = mkdtempSync(join(tmpdir(), 'slides-'))
+  const context = await chromium.launchPersistentContext(profile, {
+    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+    headless: true,
+    viewport: { width: WIDTH, height: HEIGHT },
+    deviceScaleFactor: scale,
+    args: [
+      '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
+      '--disable-component-update', '--disable-sync',
+    ],
+  })
+  const problems = []
+  await context.route('**', (route) => {
+    const url = route.request().url()
+    if (url.startsWith(`${origin}/`) || url.startsWith('data:') || url.startsWith('blob:'))
+      return route.continue()
+    problems.push(`a request leaves the machine: ${url}`)
+    return route.abort()
+  })
+  const page = context.pages()[0] ?? await context.newPage()
+  page.on('console', message => message.type() === 'error' && problems.push(`console: ${message.text()}`))
+  page.on('pageerror', error => problems.push(`error: ${error.message}`))
+  page.on('response', response => response.status() >= 400 && problems.push(`${response.status()}: ${response.url()}`))
+
+  /** Shows a slide after its last click, with all of its fonts. */
+  async function show(no, clicks = 99) {
+    await page.goto(`${origin}/#/${no}?clicks=${clicks}`)
+    const slide = page.locator(`.slidev-page-${no}`)
+    await slide.waitFor({ state: 'visible' })
+    await slide.locator('.slidev-slide-loading').waitFor({ state: 'detached' })
+    await page.evaluate(() => document.fonts.ready)
+    await page.waitForTimeout(80)
+    await page.evaluate(() => Promise.all(document.getAnimations().map(it => it.finished.catch(() => {}))))
+    return slide
+  }
+  /** Shows all slides below each other, as for the printer. */
+  async function print(total) {
+    await page.goto(`${origin}/?print=true#/print`)
+    await page.waitForFunction(count => document.querySelectorAll('.print-slide-container').length === count, total)
+    await page.waitForFunction(() => !document.querySelector('.slidev-slide-loading'))
+    await page.evaluate(() => document.fonts.ready)
+    await page.waitForTimeout(500)
+  }
+  async function close() {
+    await context.close()
+    server.close()
+    rmSync(profile, { recursive: true, force: true })
+  }
+  return { page, show, print, close, problems }
+}
+

@@ -1,0 +1,2 @@
+// Vite's own minifier stumbles over what UnoCSS writes ("Invalid token in pseudo element").
+export default { build: { cssMinify: false, chunkSizeWarningLimit: 4000 } }
