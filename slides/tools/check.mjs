@@ -81,7 +81,7 @@ function inspect([no, smallestCode, smallest]) {
 const slides = await source()
 const problems = []
 const deck = await open()
-let minutes = 0
+let [minutes, skippable] = [0, 0]
 for (const [index, slide] of slides.entries()) {
   const no = index + 1
   const say = what => problems.push(`${no} ${slide.title ?? ''}: ${what}`)
@@ -90,6 +90,7 @@ for (const [index, slide] of slides.entries()) {
   if (!note.trim())
     say('no speaker notes')
   minutes += Number(time?.[1] ?? 0)
+  skippable += note.includes('（可略）') ? Number(time?.[1] ?? 0) : 0
   for (const clicks of [0, 99]) {
     await deck.show(no, clicks)
     const found = await deck.page.evaluate(inspect, [no, SMALLEST_CODE, SMALLEST])
@@ -116,5 +117,5 @@ for (const [name, figure] of Object.entries(figures)) {
     console.log(`figures.json: ${name} is a placeholder still, and the slide says so`)
 }
 for (const problem of new Set(problems)) console.error(problem)
-console.log(`${slides.length} slides, ${minutes} minutes, ${pages} pages in the PDF, ${new Set(problems).size} problems`)
+console.log(`${slides.length} slides, ${minutes} minutes, ${skippable} of which may be skipped, ${pages} pages in the PDF, ${new Set(problems).size} problems`)
 process.exit(problems.length ? 1 : 0)

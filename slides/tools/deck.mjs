@@ -83,6 +83,8 @@ export async function open({ scale = 1 } = {}) {
     await page.waitForFunction(() => !document.querySelector('.slidev-slide-loading'))
     await page.evaluate(() => document.fonts.ready)
     await page.waitForTimeout(500)
+    // No empty page behind the last one.
+    await page.evaluate(() => [...document.querySelectorAll('.print-slide-container')].at(-1).style.setProperty('break-after', 'avoid', 'important'))
   }
   async function close() {
     await context.close()

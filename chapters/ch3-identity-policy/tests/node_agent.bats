@@ -85,8 +85,8 @@ agent_is_another() { agent status && not grep -wx "$1" <(agent_pid); }
 }
 
 @test "the agent may do no more than it must" {
-  # CAP_BPF and CAP_NET_ADMIN, and no program can give it more.
-  grep -E '^(CapBnd|NoNewPrivs):' "/proc/$(agent_pid)/status" | tr -s '\t\n' ' ' | grep 'CapBnd: 0000008000001000 NoNewPrivs: 1'
+  # CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN, and no program can give it more.
+  grep -E '^(CapBnd|NoNewPrivs):' "/proc/$(agent_pid)/status" | tr -s '\t\n' ' ' | grep 'CapBnd: 000000c000001000 NoNewPrivs: 1'
   for object in secrets configmaps services nodes; do
     not kubectl auth can-i list "$object" --as=system:serviceaccount:kube-system:ebpf-agent --all-namespaces
   done
