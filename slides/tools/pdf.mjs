@@ -6,7 +6,7 @@ const total = (await source()).length
 const deck = await open()
 await deck.print(total)
 await deck.page.pdf({
-  path: join(OUT, 'slides.pdf'), width: `${WIDTH}px`, height: `${HEIGHT}px`, printBackground: true, pageRanges: '1-80', preferCSSPageSize: true,
+  path: join(OUT, 'slides.pdf'), width: `${WIDTH}px`, height: `${HEIGHT}px`, printBackground: true, preferCSSPageSize: true,
   margin: { top: 0, right: 0, bottom: 0, left: 0 },
 })
 await deck.close()
