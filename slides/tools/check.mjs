@@ -86,7 +86,7 @@ for (const [index, slide] of slides.entries()) {
   const no = index + 1
   const say = what => problems.push(`${no} ${slide.title ?? ''}: ${what}`)
   const note = slide.note ?? ''
-  const time = note.match(/⏱ ([\d.]+) 分/)
+  const time = note.match(/【([\d.]+) 分】/)
   if (!note.trim())
     say('no speaker notes')
   minutes += Number(time?.[1] ?? 0)
