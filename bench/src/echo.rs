@@ -2,12 +2,13 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream, UdpSocket};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use lab::{Node, Pod, Sandbox};
-
-use crate::times::Times;
+use nix::sched::{CpuSet, sched_setaffinity};
+use nix::unistd::Pid;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 /// What one call writes or reads.
@@ -42,48 +43,76 @@ pub fn udp(node: &Node, pod: &Pod) -> Result<UdpSocket> {
     Ok(socket)
 }
 
-/// Sends for so long; returns bytes a second, as the receiver got them.
+/// Keeps this thread on one CPU, or on the last one if there are not so many: where the scheduler
+/// puts two threads makes a larger difference than what is measured.
+fn pin(cpu: usize) -> Result<()> {
+    let mut cpus = CpuSet::new();
+    cpus.set(cpu.min(std::thread::available_parallelism()?.get() - 1))?;
+    Ok(sched_setaffinity(Pid::from_raw(0), &cpus)?)
+}
+
+/// Runs on a thread of its own on a CPU.
+fn on<T: Send + 'static>(
+    cpu: usize,
+    f: impl FnOnce() -> Result<T> + Send + 'static,
+) -> JoinHandle<Result<T>> {
+    std::thread::spawn(move || pin(cpu).and_then(|()| f()))
+}
+
+fn join<T>(thread: JoinHandle<Result<T>>) -> Result<T> {
+    thread.join().map_err(|_| anyhow!("a thread panicked"))?
+}
+
+/// Sends for so long, from one CPU to another; returns bytes a second, as the receiver got them.
 pub fn stream((mut near, mut far): (TcpStream, TcpStream), time: Duration) -> Result<f64> {
-    let start = Instant::now();
-    let receiver = std::thread::spawn(move || {
+    let receiver = on(1, move || {
         let (mut piece, mut bytes) = (vec![0; PIECE], 0);
         loop {
             match far.read(&mut piece)? {
-                0 => return Ok::<_, std::io::Error>((bytes, Instant::now())),
+                0 => return Ok((bytes, Instant::now())),
                 count => bytes += count,
             }
         }
     });
-    let piece = vec![0; PIECE];
-    while start.elapsed() < time {
-        near.write_all(&piece)?;
-    }
-    near.shutdown(Shutdown::Write)?;
-    let (bytes, end) = receiver.join().map_err(|_| anyhow!("the receiver panicked"))??;
+    let sender = on(0, move || {
+        let (piece, start) = (vec![0; PIECE], Instant::now());
+        while start.elapsed() < time {
+            near.write_all(&piece)?;
+        }
+        near.shutdown(Shutdown::Write)?;
+        Ok(start)
+    });
+    let start = join(sender)?;
+    let (bytes, end) = join(receiver)?;
     Ok(bytes as f64 / end.duration_since(start).as_secs_f64())
 }
 
-/// One byte there and back, so many times.
+/// One byte there and back on one CPU, so many times.
 pub fn round_trips(
     (mut near, mut far): (TcpStream, TcpStream),
     count: usize,
-    times: &mut Times,
-) -> Result<()> {
-    let echo = std::thread::spawn(move || {
+) -> Result<Vec<Duration>> {
+    let echo = on(0, move || {
         let mut byte = [0];
         while far.read(&mut byte)? == 1 {
             far.write_all(&byte)?;
         }
-        Ok::<_, std::io::Error>(())
+        Ok(())
     });
-    for _ in 0..count {
-        let start = Instant::now();
-        near.write_all(&[1])?;
-        near.read_exact(&mut [0])?;
-        times.record(start.elapsed())?;
-    }
-    near.shutdown(Shutdown::Write)?;
-    Ok(echo.join().map_err(|_| anyhow!("the echo panicked"))??)
+    let client = on(0, move || {
+        let mut times = Vec::with_capacity(count);
+        for _ in 0..count {
+            let start = Instant::now();
+            near.write_all(&[1])?;
+            near.read_exact(&mut [0])?;
+            times.push(start.elapsed());
+        }
+        near.shutdown(Shutdown::Write)?;
+        Ok(times)
+    });
+    let times = join(client)?;
+    join(echo)?;
+    Ok(times)
 }
 
 /// Waits for one datagram without sleeping; an error if none comes.

@@ -58,7 +58,7 @@ fn main() -> Result<()> {
     let report: Report = match cli.what.unwrap_or(What::Plugins) {
         What::Plugins => plugins::run(rounds(60)),
         What::Packets => packets::run(rounds(20)),
-        What::Throughput => throughput::run(rounds(15)),
+        What::Throughput => throughput::run(rounds(60)),
         What::Policy => policy::run(rounds(200)),
         What::Agent => agent::run(rounds(5)),
         What::Iptables => iptables::run(rounds(9)),

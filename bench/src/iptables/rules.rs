@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use lab::Node;
 
-use super::PORT;
+use super::contender::PORT;
 use super::pairs::Pairs;
 
 /// One way to write the pairs down.

@@ -38,6 +38,7 @@ impl Events {
                     std::thread::sleep(Duration::from_millis(1));
                 } else {
                     ring.poll(Duration::from_millis(10))?;
+                    ring.consume()?; // what woke nobody
                 }
             }
             Ok(())
