@@ -1,4 +1,4 @@
-//! ADD: lease → pair → address → pod's end up → default route.
+//! ADD: lease → pair → address → pod's end up → default route → the bridge forwards.
 
 use std::path::Path;
 
@@ -71,6 +71,7 @@ async fn connect(
     veth::add_address(pod, conf, index, lease.address).await?;
     veth::set_up(pod, index).await?;
     veth::add_default_route(pod, index, conf.gateway()).await?;
+    veth::wait_until_forwarding(node, &lease.host_link).await?;
     // #endregion add
 
     let on_node = |name: &str, mac, mtu| Interface { name: name.into(), mac, mtu, sandbox: None };

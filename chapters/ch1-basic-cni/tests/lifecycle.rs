@@ -4,6 +4,10 @@
 
 mod plugin;
 
+use std::fs;
+use std::net::UdpSocket;
+use std::time::Duration;
+
 use lab::{CniCall, Node, PodSpec, Sandbox};
 use plugin::{
     add, address, assert_no_pod_left, conf, conf_with, del, fail, node, ready_node, succeed, traces,
@@ -38,6 +42,41 @@ fn pods_and_node_reach_each_other() {
     node.remove_pod("default", "a").unwrap();
     node.remove_pod("default", "b").unwrap();
     assert_no_pod_left(&node);
+}
+
+#[test]
+fn what_a_pod_sends_first_is_not_lost() {
+    let node = node();
+    let server = node.sandbox().unwrap();
+    let server_address = address(&add(&node, &server, &conf()));
+    let echo = server.enter(&node, || UdpSocket::bind("0.0.0.0:7").unwrap()).unwrap();
+    let pods: Vec<_> = (0..60).map(|_| node.sandbox().unwrap()).collect();
+    let asks = || {
+        // A second ARP request, a second later, would hide that the first one was lost.
+        fs::write("/proc/sys/net/ipv4/neigh/eth0/mcast_solicit", "1")?;
+        let socket = UdpSocket::bind("0.0.0.0:0")?;
+        socket.set_read_timeout(Some(Duration::from_secs(10)))?;
+        socket.connect((server_address.as_str(), 7))?;
+        socket.send(&[1])?;
+        socket.recv(&mut [0])
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while let Ok((1, from)) = echo.recv_from(&mut [0]) {
+                echo.send_to(&[1], from).unwrap();
+            }
+        });
+        let asking = pods.iter().map(|pod| {
+            scope.spawn(|| {
+                add(&node, pod, &conf());
+                pod.enter(&node, asks).unwrap()
+            })
+        });
+        let asked = asking.collect::<Vec<_>>().into_iter().map(|it| it.join());
+        let lost: Vec<_> = asked.filter(|it| !matches!(it, Ok(Ok(_)))).collect();
+        let _ = server.enter(&node, || UdpSocket::bind("0.0.0.0:0")?.send_to(&[], "127.0.0.1:7"));
+        assert!(lost.is_empty(), "{} of {}: {lost:?}", lost.len(), pods.len());
+    });
 }
 
 #[test]

@@ -76,7 +76,7 @@ impl Netlink {
 
 /// Runs requests on this thread; the plugin has no other.
 pub fn block_on<T>(requests: impl Future<Output = Result<T>>) -> Result<T> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.context("cannot start the runtime")?.block_on(requests)
 }
 

@@ -1,13 +1,14 @@
 //! The veth pair: a cable with one end on the bridge and the other in the pod.
 
 use std::net::Ipv4Addr;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, bail};
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{
-    InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoPortKind, InfoVeth, LinkAttribute,
-    LinkInfo, LinkMessage,
+    BridgePortState, InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoPortKind, InfoVeth,
+    LinkAttribute, LinkInfo, LinkMessage,
 };
 use nix::errno::Errno;
 use rtnetlink::{AddressMessageBuilder, LinkUnspec, RouteMessageBuilder};
@@ -16,6 +17,10 @@ use crate::args::Attachment;
 use crate::config::NetConf;
 use crate::netlink::{Netlink, RequestError, no_ipv6_link_local};
 use crate::netns::NetNs;
+use crate::warn;
+
+/// How long the bridge may take to forward; a spanning tree takes 30 s, and nobody waits for that.
+const FORWARDING: Duration = Duration::from_secs(2);
 
 /// The MAC for an address: `0a:58` (locally administered) and the four bytes of IPv4.
 ///
@@ -124,6 +129,37 @@ pub async fn add_default_route(pod: &Netlink, index: u32, gateway: Ipv4Addr) -> 
         .await
         .with_context(|| format!("cannot make the pod's default route by {gateway}"))?;
     Ok(())
+}
+
+/// Waits until the bridge forwards what the pod sends. The kernel sees to that some time after the
+/// pod's end came up (`linkwatch`), and until then drops the pod's first ARP: its first connection
+/// would take a second.
+pub async fn wait_until_forwarding(node: &Netlink, host_link: &str) -> Result<()> {
+    let start = Instant::now();
+    while let Some(link) = node.link(host_link).await? {
+        if forwards(&link) {
+            return Ok(());
+        }
+        if start.elapsed() > FORWARDING {
+            warn(&format!("the bridge does not forward from {host_link} yet"));
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    bail!("{host_link} vanished while it was being set up")
+}
+
+fn forwards(link: &LinkMessage) -> bool {
+    let infos = link.attributes.iter().filter_map(|attribute| match attribute {
+        LinkAttribute::LinkInfo(infos) => Some(infos),
+        _ => None,
+    });
+    infos.flatten().any(|info| match info {
+        LinkInfo::PortData(InfoPortData::BridgePort(port)) => {
+            port.contains(&InfoBridgePort::State(BridgePortState::Forwarding))
+        }
+        _ => false,
+    })
 }
 
 /// Deletes the pair by its host end; the kernel takes the other end along.

@@ -1,4 +1,4 @@
-//! ADD: lease → pair → address → eBPF programs → the agent → pod's end up → default route.
+//! ADD: lease → pair → address → eBPF programs → agent → pod's end up → route → bridge forwards.
 
 use std::path::Path;
 
@@ -73,6 +73,7 @@ async fn connect(
     endpoint::publish(attachment, lease)?;
     veth::set_up(pod, index).await?;
     veth::add_default_route(pod, index, conf.gateway()).await?;
+    veth::wait_until_forwarding(node, &lease.host_link).await?;
     // #endregion add
 
     let on_node = |name: &str, mac, mtu| Interface { name: name.into(), mac, mtu, sandbox: None };

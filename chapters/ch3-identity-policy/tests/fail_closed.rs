@@ -39,6 +39,7 @@ fn s28_peers_that_are_not_understood_are_nobody() {
         operator("operator: in, values: [b]"),
         operator("operator: NotIn"),
         operator("operator: Exists, values: [b]"),
+        operator("operator: Exists, matchPolicy: Exact"),
     ] {
         rules(&cluster, &format!("{{ from: [{peer}] }}"));
         cluster.expect_denied(&["* > x/a"]);
@@ -59,6 +60,24 @@ fn s28_rules_that_are_not_understood_grant_nothing() {
     }
     rules(&cluster, "{ schedule: nightly }, { from: [{ podSelector: {} }] }");
     cluster.expect_denied(&["z/a > x/a"]);
+}
+
+#[test]
+fn s28_a_policy_that_is_not_understood_isolates_its_namespace() {
+    let cluster = Cluster::new(&["x/a", "x/b", "z/a"]);
+    for spec in [
+        "{ podSelector: { matchLabels: { pod: b } }, ingress: 5 }",
+        "{ podSelector: [], ingress: [{}] }",
+        "{ podSelector: { matchExpressions: [{ key: pod, operator: Like }] }, ingress: [{}] }",
+        "{ podSelector: {}, ingress: [{}], policyTypes: [Ingress, Sideways] }",
+        "{ podSelector: {}, ingress: [{}], schedule: nightly }",
+        "[]",
+    ] {
+        println!("{spec}");
+        cluster.policy("x/policy", spec);
+        cluster.expect_denied(&["* > x/a", "* > x/b", "x/a > *", "x/b > *"]);
+        assert_eq!(told(&cluster, "x/policy").len(), 1);
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Objects from the API server: three watches, each into a reflector.
 
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::hash::Hash;
 
@@ -9,7 +10,7 @@ use kube::runtime::reflector::{self, Store};
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::engine::Event;
@@ -26,6 +27,7 @@ pub async fn watch(events: mpsc::Sender<Event>) -> Result<Stores> {
         pods: reflect(&client, &events),
         namespaces: reflect(&client, &events),
         policies: reflect(&client, &events),
+        problems: watch::channel(BTreeSet::new()).1,
     })
 }
 

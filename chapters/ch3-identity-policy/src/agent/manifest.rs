@@ -6,10 +6,9 @@ use kube::runtime::reflector::store::Writer;
 use kube::runtime::watcher;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::objects::{Namespace, NetworkPolicy, Pod};
-use super::policy::Policy;
 
 /// One object of a manifest.
 #[derive(Debug, Clone)]
@@ -18,7 +17,7 @@ pub enum Object {
     Pod(Pod),
     /// A Namespace.
     Namespace(Namespace),
-    /// A NetworkPolicy, which can be enforced.
+    /// A NetworkPolicy, understood or not.
     NetworkPolicy(NetworkPolicy),
 }
 
@@ -55,24 +54,29 @@ fn object(document: Value) -> Result<Object> {
         ("v1", "Pod") => Object::Pod(read(document)?),
         ("v1", "Namespace") => Object::Namespace(read(document)?),
         ("networking.k8s.io/v1", "NetworkPolicy") => {
-            let policy: NetworkPolicy = read(document)?;
-            Policy::parse(&policy)?; // what is wrong is said here, where the file is known
-            Object::NetworkPolicy(policy)
+            let metadata = document["metadata"].clone();
+            Object::NetworkPolicy(read(document).or_else(|error| unreadable(metadata, &error))?)
         }
         (version, kind) => bail!("{kind} of {version} means nothing to this agent"),
     })
 }
 
 fn read<K: Resource<DynamicType = ()> + DeserializeOwned>(mut document: Value) -> Result<K> {
-    // As kubectl does without --namespace.
-    if K::kind(&()) != "Namespace" && document["metadata"]["namespace"].is_null() {
-        document["metadata"]["namespace"] = "default".into();
-    }
     let name = document["metadata"]["name"].as_str().unwrap_or_default().to_string();
     if name.is_empty() {
         bail!("metadata.name is missing");
     }
+    // As kubectl does without --namespace.
+    if K::kind(&()) != "Namespace" && document["metadata"]["namespace"].is_null() {
+        document["metadata"]["namespace"] = "default".into();
+    }
     serde_json::from_value(document).with_context(|| format!("{} {name:?}", K::kind(&())))
+}
+
+/// A policy of which no more than its name can be read. It says something that nobody knows, and
+/// is treated so: see [`super::policy::Policy::unreadable`].
+fn unreadable(metadata: Value, error: &anyhow::Error) -> Result<NetworkPolicy> {
+    read(json!({ "metadata": metadata, "spec": { format!("{error:#}"): null } }))
 }
 
 /// Where reflectors take objects in.

@@ -1,7 +1,8 @@
 //! Objects from a directory of manifests, watched: for a lab without an API server.
 //!
 //! A manifest that stops parsing keeps its last good content, since to forget a policy would
-//! let through what it denies. One that never parsed keeps the agent from being ready.
+//! let through what it denies. One that never parsed keeps the agent from being ready; if it is
+//! ready already, `ebpf-agent status` names the file.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -10,7 +11,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use kube::runtime::reflector;
 use notify::{RecursiveMode, Watcher as _};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::engine::Event;
@@ -20,10 +21,11 @@ use super::stores::Stores;
 /// The directory as it was last read.
 struct Manifests {
     directory: PathBuf,
-    /// Good content by file.
+    /// What was in each file when it was good last.
     files: BTreeMap<PathBuf, Vec<Object>>,
-    /// Files that never were good.
-    broken: BTreeSet<PathBuf>,
+    /// What is wrong with those that are not good now.
+    broken: BTreeMap<PathBuf, String>,
+    problems: watch::Sender<BTreeSet<String>>,
     writers: Writers,
     listed: bool,
 }
@@ -41,10 +43,12 @@ pub fn watch(directory: &Path, events: mpsc::Sender<Event>) -> Result<Stores> {
     let (pods_store, pods) = reflector::store();
     let (namespaces_store, namespaces) = reflector::store();
     let (policies_store, policies) = reflector::store();
+    let (problems, problems_now) = watch::channel(BTreeSet::new());
     let mut manifests = Manifests {
         directory: directory.canonicalize().with_context(unusable)?,
         files: BTreeMap::new(),
-        broken: BTreeSet::new(),
+        broken: BTreeMap::new(),
+        problems,
         writers: Writers { pods, namespaces, policies },
         listed: false,
     };
@@ -64,14 +68,19 @@ pub fn watch(directory: &Path, events: mpsc::Sender<Event>) -> Result<Stores> {
             let _ = events.try_send(Event::Changed(Instant::now()));
         }
     });
-    Ok(Stores { pods: pods_store, namespaces: namespaces_store, policies: policies_store })
+    Ok(Stores {
+        pods: pods_store,
+        namespaces: namespaces_store,
+        policies: policies_store,
+        problems: problems_now,
+    })
 }
 
 impl Manifests {
     /// Reads the whole directory, and what is remembered but gone.
     fn read_all(&mut self) -> Result<()> {
         let unreadable = || format!("cannot read {}", self.directory.display());
-        let mut paths: BTreeSet<_> = self.files.keys().chain(&self.broken).cloned().collect();
+        let mut paths: BTreeSet<_> = self.files.keys().chain(self.broken.keys()).cloned().collect();
         for entry in fs::read_dir(&self.directory).with_context(unreadable)? {
             paths.insert(entry.with_context(unreadable)?.path());
         }
@@ -125,12 +134,15 @@ impl Manifests {
 
     fn complain(&mut self, path: &Path, error: &anyhow::Error) {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        if self.files.contains_key(path) {
-            tracing::error!("{name} is not understood, its last good content holds: {error:#}");
-        } else {
-            tracing::error!("{name} is not understood, its objects are not known: {error:#}");
-            self.broken.insert(path.into());
+        let then = match self.files.contains_key(path) {
+            true => "its last good content holds",
+            false => "its objects are not known",
+        };
+        let problem = format!("{name} is not understood, {then}: {error:#}");
+        if !self.listed {
+            tracing::error!("{problem}"); // once it is, the engine tells it
         }
+        self.broken.insert(path.into(), problem);
     }
 
     /// A file has other objects now. One that it has no more may still stand in another file.
@@ -156,6 +168,7 @@ impl Manifests {
 
     /// The reflectors get a whole when nothing is broken, and from then on what changes.
     fn list(&mut self) {
+        self.problems.send_replace(self.broken.values().cloned().collect());
         if !self.listed && self.broken.is_empty() {
             self.listed = true;
             self.writers.list(self.files.values().flatten().cloned());

@@ -84,6 +84,9 @@ pub struct NetworkPolicySpec {
     pub ingress: Option<Vec<IngressRule>>,
     /// Where it may go: not looked into in this chapter.
     pub egress: Option<Vec<Value>>,
+    /// What later versions of Kubernetes may add, and we do not understand.
+    #[serde(flatten)]
+    pub unknown: Map<String, Value>,
 }
 
 /// Who may come in, by which ports.
@@ -93,7 +96,7 @@ pub struct IngressRule {
     pub from: Option<Vec<Peer>>,
     /// Not looked into in this chapter.
     pub ports: Option<Vec<Value>>,
-    /// What later versions of Kubernetes may add, and we do not understand.
+    /// What we do not understand.
     #[serde(flatten)]
     pub unknown: Map<String, Value>,
 }
@@ -136,6 +139,9 @@ pub struct Expression {
     pub operator: String,
     /// For the first two.
     pub values: Option<Vec<String>>,
+    /// What we do not understand.
+    #[serde(flatten)]
+    pub unknown: Map<String, Value>,
 }
 
 impl Pod {

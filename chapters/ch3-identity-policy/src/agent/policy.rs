@@ -30,6 +30,9 @@ impl Policy {
     /// an error.
     pub fn parse(policy: &NetworkPolicy) -> Result<Self> {
         let spec = &policy.spec;
+        if let Some(unknown) = spec.unknown.keys().next() {
+            bail!("spec: {unknown:?} is not known here");
+        }
         let types = spec.policy_types.as_deref().unwrap_or_default();
         for name in types {
             if name != "Ingress" && name != "Egress" {

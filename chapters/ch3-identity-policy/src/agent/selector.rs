@@ -70,6 +70,9 @@ impl Selector {
 
 impl Requirement {
     fn parse(expression: &Expression) -> Result<Self> {
+        if let Some(unknown) = expression.unknown.keys().next() {
+            bail!("{unknown:?} is no field of a requirement");
+        }
         let values = expression.values.clone().unwrap_or_default();
         let (key, operator) = (&expression.key, expression.operator.as_str());
         let operator = match operator {

@@ -1,7 +1,10 @@
 //! The objects, wherever they come from: three reflectors, which the sources fill.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context as _, Result};
 use kube::runtime::reflector::Store;
+use tokio::sync::watch;
 
 use super::objects::{Namespace, NetworkPolicy, Pod};
 use super::wanted::Objects;
@@ -15,6 +18,8 @@ pub struct Stores {
     pub namespaces: Store<Namespace>,
     /// Of policies.
     pub policies: Store<NetworkPolicy>,
+    /// What of the source cannot be read at this moment.
+    pub problems: watch::Receiver<BTreeSet<String>>,
 }
 
 impl Stores {
@@ -31,6 +36,7 @@ impl Stores {
             pods: self.pods.state(),
             namespaces: self.namespaces.state(),
             policies: self.policies.state(),
+            problems: self.problems.borrow().clone(),
         }
     }
 }

@@ -25,6 +25,8 @@ pub struct Objects {
     pub namespaces: Vec<Arc<Namespace>>,
     /// All policies.
     pub policies: Vec<Arc<NetworkPolicy>>,
+    /// What of the source cannot be read.
+    pub problems: BTreeSet<String>,
 }
 
 /// What the maps should hold, and what is told of it.
@@ -56,7 +58,7 @@ pub fn wanted(
     let policies: Vec<Policy> = objects.policies.iter().map(|it| read(it)).collect();
     let asked: BTreeSet<&str> = policies.iter().flat_map(Policy::keys).collect();
     let labels = Directory::new(objects);
-    let mut wanted = Wanted::default();
+    let mut wanted = Wanted { problems: objects.problems.clone(), ..Wanted::default() };
     for policy in &policies {
         let say = |what| format!("policy {} is not enforced: {what}", policy.full_name());
         wanted.problems.extend(policy.not_enforced.iter().map(say));
