@@ -20,13 +20,12 @@ int simple_tc_parser(struct __sk_buff *skb)
 	struct iphdr *iph = (void *)(eth + 1);
 
 	/* Without this check the verifier refuses the program: it might read past the packet. A
-	 * frame without room for an IPv4 header is none; we only look, so it passes (the slide
-	 * drops it, and with it every ARP that is not padded). */
+	 * frame without room for an IPv4 header is none: it passes. */
 	if ((void *)(iph + 1) > data_end)
 		return TC_ACT_OK;
 
-	/* ARP, IPv6 and the rest have no IPv4 addresses to print. A VLAN tag is in skb's metadata
-	 * by now, so h_proto is the inner protocol. */
+	/* ARP, IPv6 and the rest have no IPv4 addresses to print (the slide takes whatever lies
+	 * there for some). A VLAN tag is in skb's metadata by now: h_proto is the inner one. */
 	if (eth->h_proto != bpf_htons(ETH_P_IP))
 		return TC_ACT_OK;
 

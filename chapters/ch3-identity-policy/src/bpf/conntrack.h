@@ -49,10 +49,10 @@ static __always_inline __u64 lifetime(__u32 proto, bool closing)
 	return proto == IPPROTO_TCP ? 3600 * SECOND : 60 * SECOND;
 }
 
-static __always_inline struct ct_key key_of(struct __sk_buff *skb, const struct packet *packet)
+static __always_inline struct ct_key key_of(const struct packet *packet)
 {
-	return (struct ct_key){ packet->saddr, packet->daddr, packet->sport,
-				packet->dport, skb->ifindex,   packet->proto };
+	return (struct ct_key){ packet->saddr, packet->daddr,	packet->sport,
+				packet->dport, packet->ifindex, packet->proto };
 }
 
 static __always_inline struct ct_key reversed(const struct ct_key *key)
@@ -119,7 +119,7 @@ static __always_inline bool remember(struct __sk_buff *skb, const struct packet 
 {
 	if (!packet->has_ports)
 		return false;
-	struct ct_key key = key_of(skb, packet);
+	struct ct_key key = key_of(packet);
 	struct ct_entry *known = connection(&key, src, dst, false);
 	/* A lone SYN is a new beginning, also of a connection that was closing. */
 	bool reopens = packet->proto == IPPROTO_TCP && !packet->answers;
@@ -160,12 +160,17 @@ static __always_inline bool quoted_key(struct __sk_buff *skb, const struct packe
 	/* Eight bytes behind the header are all that must be quoted. */
 	if (bpf_skb_load_bytes(skb, offset + ip.ihl * 4, &l4, 8))
 		return false;
-	struct packet inner = { .saddr = ip.saddr, .daddr = ip.daddr, .proto = ip.protocol };
+	struct packet inner = {
+		.ifindex = packet->ifindex,
+		.saddr = ip.saddr,
+		.daddr = ip.daddr,
+		.proto = ip.protocol,
+	};
 
 	read_l4(&l4, &inner);
 	if (!inner.has_ports)
 		return false;
-	*quoted = key_of(skb, &inner);
+	*quoted = key_of(&inner);
 	return true;
 }
 /* #endregion related */

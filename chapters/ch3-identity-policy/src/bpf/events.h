@@ -69,7 +69,7 @@ static __always_inline void tell(struct __sk_buff *skb, const struct packet *pac
 		.dport = packet->dport,
 		.src_id = src_id,
 		.dst_id = dst_id,
-		.ifindex = skb->ifindex,
+		.ifindex = packet->ifindex,
 		.length = skb->len,
 		.proto = packet->proto,
 		.reason = reason,

@@ -12,6 +12,8 @@
 
 /* Addresses and ports in network byte order. */
 struct packet {
+	__u32 ifindex; /* the veth's. Read once: clang may merge reads of two of skb's fields into
+			* one through a computed pointer, which the verifier refuses */
 	__be32 saddr;
 	__be32 daddr;
 	__be16 sport; /* an echo's id stands for the port of who asks, the other port is 0 */
@@ -109,6 +111,7 @@ static __always_inline int parse(struct __sk_buff *skb, struct packet *packet)
 	struct frame frame;
 	union l4 l4 = {};
 
+	packet->ifindex = skb->ifindex;
 	/* The outer tag is in the metadata by now, a second one would be in h_proto. */
 	if (skb->vlan_present)
 		return DROP_VLAN;

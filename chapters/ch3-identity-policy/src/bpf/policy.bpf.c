@@ -57,8 +57,8 @@ static __always_inline int judge_to_pod(struct __sk_buff *skb, const struct pack
 					__u32 *src_id, __u32 *dst_id)
 {
 	struct endpoint *src = endpoint_at(packet->saddr);
-	struct endpoint *dst = own_endpoint(skb, packet->daddr);
-	struct ct_key key = key_of(skb, packet), opened;
+	struct endpoint *dst = own_endpoint(packet, packet->daddr);
+	struct ct_key key = key_of(packet), opened;
 	struct policy_entry *entry;
 	struct ct_entry *known;
 	int reason;
@@ -73,7 +73,7 @@ static __always_inline int judge_to_pod(struct __sk_buff *skb, const struct pack
 
 	/* A pod always reaches itself: what came out of this veth and goes back into it went
 	 * through a Service of its own. */
-	if (*src_id == *dst_id && skb->ingress_ifindex == skb->ifindex)
+	if (*src_id == *dst_id && skb->ingress_ifindex == packet->ifindex)
 		return FORWARDED;
 
 	/* What the pod has asked for may come back while it may still ask. */
@@ -122,9 +122,9 @@ int to_pod(struct __sk_buff *skb)
 static __always_inline int judge_from_pod(struct __sk_buff *skb, const struct packet *packet,
 					  __u32 *src_id, __u32 *dst_id)
 {
-	struct endpoint *src = own_endpoint(skb, packet->saddr);
+	struct endpoint *src = own_endpoint(packet, packet->saddr);
 	struct endpoint *dst = endpoint_at(packet->daddr);
-	struct ct_key key = key_of(skb, packet), opened;
+	struct ct_key key = key_of(packet), opened;
 	struct policy_entry *entry;
 	struct ct_entry *known;
 	int reason;
