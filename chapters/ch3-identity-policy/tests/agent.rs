@@ -15,6 +15,14 @@ use plugin::{AGENT, BINARY, add, conf, conf_with, del, fail, ready_node, succeed
 use scene::FRIENDS_ONLY;
 use serde_json::{Value, json};
 
+/// Isolates nobody, and is told of in the agent's status: so one knows that it has been seen.
+const TELLS: &str = "
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: { name: tells }
+spec: { podSelector: { matchLabels: { app: nobody } }, ingress: [{ ports: [{ port: 80 }] }] }
+";
+
 /// Asks the agent's command line; JSON.
 fn ask(node: &Node, question: &str) -> Value {
     let program = "/run/lab/bin/ebpf-agent";
@@ -101,6 +109,28 @@ fn a_manifest_that_stops_parsing_keeps_its_last_good_content() {
     eventually("closed, it is what it says", || reaches(&node, &other, &victim));
     node.delete_object(Kind::NetworkPolicy, "default", "friends-only").unwrap();
     eventually("it is gone when its file is", || reaches(&node, &other, &victim));
+}
+
+#[test]
+fn an_object_in_two_files_is_there_until_it_is_in_neither() {
+    let node = ready_node();
+    let both = format!("{FRIENDS_ONLY}---\n{}", FRIENDS_ONLY.replace("friends-only", "another"));
+    node.write_manifest("a.yaml", &both).unwrap();
+    node.write_manifest("b.yaml", FRIENDS_ONLY).unwrap();
+    let [victim, other] = ["victim", "other"].map(|app| run(&node, app));
+    let isolated_by =
+        |policies: Value| ask(&node, "endpoint get victim -o json")["ingress"] == policies;
+    let two = json!(["default/another", "default/friends-only"]);
+    eventually("both are", || isolated_by(two.clone()));
+    let another = FRIENDS_ONLY.replace("friends-only", "another");
+    node.write_manifest("a.yaml", &format!("{another}---\n{TELLS}")).unwrap();
+    eventually("seen", || ask(&node, "status")["problems"].to_string().contains("tells"));
+    assert!(isolated_by(two), "one of them is in the other file still");
+    fs::remove_file(node.path("/run/lab/manifests/b.yaml")).unwrap();
+    eventually("one is gone", || isolated_by(json!(["default/another"])));
+    assert!(!reaches(&node, &other, &victim));
+    fs::remove_file(node.path("/run/lab/manifests/a.yaml")).unwrap();
+    eventually("both are gone", || reaches(&node, &other, &victim));
 }
 
 #[test]

@@ -10,10 +10,22 @@ setup() {
 teardown() {
   stop_pings
   rm -f "$STATIC"
+  if [ -e "$API_SERVER_AWAY" ]; then api_server_comes; fi
 }
 STATIC=/etc/kubernetes/manifests/static.yaml
+API_SERVER=/etc/kubernetes/manifests/kube-apiserver.yaml
+API_SERVER_AWAY=/etc/kubernetes/kube-apiserver.yaml
 
-agent_is_another() { agent status && not grep -wx "$1" <(agent_pid); }
+process_is_another() { agent_pid && not grep -wx "$1" <(agent_pid); }
+agent_is_another() { agent status && process_is_another "$1"; }
+api_server_goes() {
+  mv "$API_SERVER" "$API_SERVER_AWAY"
+  eventually not kubectl get --raw /livez
+}
+api_server_comes() {
+  mv "$API_SERVER_AWAY" "$API_SERVER"
+  eventually kubectl get --raw /readyz
+}
 
 @test "allowed goes on and denied stays denied while the agent is restarted, killed and taken away" {
   allow_frontend
@@ -51,6 +63,27 @@ agent_is_another() { agent status && not grep -wx "$1" <(agent_pid); }
   [ "$(identity_of late)" = "$(identity_of other)" ]
   [ "$(agent endpoint list | awk 'NR > 1 {print $6}' | sort)" = "$(pod_addresses)" ]
   kubectl delete pod late --now
+}
+
+@test "without the API server for a minute the last policies hold, also when the agent is killed meanwhile" {
+  allow_frontend
+  eventually not reaches other "$(ip_of backend)"
+  ping_from my-pod-1 other
+  before=$(agent_pid)
+  api_server_goes
+  sleep 60
+  [ "$(agent_pid)" = "$before" ]
+  kill -KILL "$before"
+  eventually process_is_another "$before"
+  sleep 5
+  api_server_comes
+  stop_pings
+  loss_is 0 from-my-pod-1
+  loss_is 100 from-other
+  eventually agent status
+  not reaches other "$(ip_of backend)"
+  kubectl delete networkpolicies --all
+  eventually reaches other "$(ip_of backend)"
 }
 
 @test "pods that start while the agent restarts run soon after" {

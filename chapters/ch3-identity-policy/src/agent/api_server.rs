@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::engine::Event;
+use super::objects::trim;
 use super::stores::Stores;
 
 /// Starts watching. The stores fill by themselves, and go on by themselves after the API server
@@ -39,10 +40,7 @@ where
     let (store, writer) = reflector::store();
     let objects = watcher(Api::<K>::all(client.clone()), watcher::Config::default())
         .default_backoff()
-        .modify(|object| {
-            // As large as all the rest, and of no interest here.
-            object.meta_mut().managed_fields = None;
-        })
+        .modify(|object| trim(object.meta_mut()))
         .reflect(writer);
     let events = events.clone();
     tokio::spawn(async move {

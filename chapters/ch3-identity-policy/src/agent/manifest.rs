@@ -1,6 +1,7 @@
 //! One manifest: its objects, and their way into the reflectors.
 
 use anyhow::{Context as _, Result, bail, ensure};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::watcher;
@@ -8,7 +9,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::objects::{Namespace, NetworkPolicy, Pod};
+use super::objects::{Namespace, NetworkPolicy, Pod, trim};
 
 /// One object of a manifest.
 #[derive(Debug, Clone)]
@@ -21,15 +22,30 @@ pub enum Object {
     NetworkPolicy(NetworkPolicy),
 }
 
+/// What makes an object the same in another file too.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key {
+    kind: Kind,
+    namespace: Option<String>,
+    name: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Pod,
+    Namespace,
+    NetworkPolicy,
+}
+
 impl Object {
-    /// Kind, namespace and name: what makes it the same object in another file too.
-    pub fn key(&self) -> (u8, Option<String>, Option<String>) {
+    /// Its key.
+    pub fn key(&self) -> Key {
         let (kind, metadata) = match self {
-            Self::Namespace(it) => (0, &it.metadata),
-            Self::Pod(it) => (1, &it.metadata),
-            Self::NetworkPolicy(it) => (2, &it.metadata),
+            Self::Pod(it) => (Kind::Pod, &it.metadata),
+            Self::Namespace(it) => (Kind::Namespace, &it.metadata),
+            Self::NetworkPolicy(it) => (Kind::NetworkPolicy, &it.metadata),
         };
-        (kind, metadata.namespace.clone(), metadata.name.clone())
+        Key { kind, namespace: metadata.namespace.clone(), name: metadata.name.clone() }
     }
 }
 
@@ -70,7 +86,10 @@ fn read<K: Resource<DynamicType = ()> + DeserializeOwned>(mut document: Value) -
     if K::kind(&()) != "Namespace" && document["metadata"]["namespace"].is_null() {
         document["metadata"]["namespace"] = "default".into();
     }
-    serde_json::from_value(document).with_context(|| format!("{} {name:?}", K::kind(&())))
+    let mut object: K =
+        serde_json::from_value(document).with_context(|| format!("{} {name:?}", K::kind(&())))?;
+    trim(object.meta_mut());
+    Ok(object)
 }
 
 /// A policy of which no more than its name can be read. It says something that nobody knows, and
@@ -98,6 +117,19 @@ impl Writers {
             Object::Namespace(it) => self.namespaces.apply_watcher_event(&as_event.event(it)),
             Object::NetworkPolicy(it) => self.policies.apply_watcher_event(&as_event.event(it)),
         }
+    }
+
+    /// An object is gone.
+    pub fn delete(&mut self, Key { kind, namespace, name }: Key) {
+        let metadata = ObjectMeta { namespace, name, ..ObjectMeta::default() };
+        let object = match kind {
+            Kind::Pod => Object::Pod(Pod { metadata, ..Pod::default() }),
+            Kind::Namespace => Object::Namespace(Namespace { metadata }),
+            Kind::NetworkPolicy => {
+                Object::NetworkPolicy(NetworkPolicy { metadata, ..NetworkPolicy::default() })
+            }
+        };
+        self.write(object, Wrap::Delete);
     }
 
     /// A first list.

@@ -15,19 +15,20 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::engine::Event;
-use super::manifest::{Object, Wrap, Writers, parse};
+use super::manifest::{Key, Object, Wrap, Writers, parse};
 use super::stores::Stores;
 
 /// The directory as it was last read.
 struct Manifests {
     directory: PathBuf,
     /// What was in each file when it was good last.
-    files: BTreeMap<PathBuf, Vec<Object>>,
+    files: BTreeMap<PathBuf, Vec<Key>>,
+    /// The same in full, until it is listed.
+    unlisted: Option<BTreeMap<PathBuf, Vec<Object>>>,
     /// What is wrong with those that are not good now.
     broken: BTreeMap<PathBuf, String>,
     problems: watch::Sender<BTreeSet<String>>,
     writers: Writers,
-    listed: bool,
 }
 
 /// Starts watching a directory.
@@ -47,10 +48,10 @@ pub fn watch(directory: &Path, events: mpsc::Sender<Event>) -> Result<Stores> {
     let mut manifests = Manifests {
         directory: directory.canonicalize().with_context(unusable)?,
         files: BTreeMap::new(),
+        unlisted: Some(BTreeMap::new()),
         broken: BTreeMap::new(),
         problems,
         writers: Writers { pods, namespaces, policies },
-        listed: false,
     };
     manifests.read_all()?;
     tokio::spawn(async move {
@@ -139,7 +140,7 @@ impl Manifests {
             false => "its objects are not known",
         };
         let problem = format!("{name} is not understood, {then}: {error:#}");
-        if !self.listed {
+        if self.unlisted.is_some() {
             tracing::error!("{problem}"); // once it is, the engine tells it
         }
         self.broken.insert(path.into(), problem);
@@ -147,31 +148,34 @@ impl Manifests {
 
     /// A file has other objects now. One that it has no more may still stand in another file.
     fn replace(&mut self, path: &Path, objects: Vec<Object>) {
-        let before = match objects.is_empty() {
+        let keys: Vec<_> = objects.iter().map(Object::key).collect();
+        let before = match keys.is_empty() {
             true => self.files.remove(path),
-            false => self.files.insert(path.into(), objects.clone()),
+            false => self.files.insert(path.into(), keys.clone()),
         };
-        if !self.listed {
+        if let Some(unlisted) = &mut self.unlisted {
+            unlisted.insert(path.into(), objects);
             return;
-        }
-        for object in before.into_iter().flatten() {
-            let key = object.key();
-            match self.files.values().flatten().find(|other| other.key() == key) {
-                Some(other) => self.writers.write(other.clone(), Wrap::Apply),
-                None => self.writers.write(object, Wrap::Delete),
-            }
         }
         for object in objects {
             self.writers.write(object, Wrap::Apply);
+        }
+        for gone in before.into_iter().flatten().filter(|key| !keys.contains(key)) {
+            let other = self.files.iter().find(|(_, keys)| keys.contains(&gone));
+            match other.map(|(path, _)| path.clone()) {
+                Some(other) => self.read(&other),
+                None => self.writers.delete(gone),
+            }
         }
     }
 
     /// The reflectors get a whole when nothing is broken, and from then on what changes.
     fn list(&mut self) {
         self.problems.send_replace(self.broken.values().cloned().collect());
-        if !self.listed && self.broken.is_empty() {
-            self.listed = true;
-            self.writers.list(self.files.values().flatten().cloned());
+        if self.broken.is_empty()
+            && let Some(unlisted) = self.unlisted.take()
+        {
+            self.writers.list(unlisted.into_values().flatten());
         }
     }
 }

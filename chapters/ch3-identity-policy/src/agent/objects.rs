@@ -144,6 +144,25 @@ pub struct Expression {
     pub unknown: Map<String, Value>,
 }
 
+/// What a static pod's mirror in the API says of its uid on the node.
+const MIRROR: &str = "kubernetes.io/config.mirror";
+
+/// Forgets what nobody here asks about: with ten thousand pods it is most of the agent's memory.
+pub fn trim(metadata: &mut ObjectMeta) {
+    let mut whole = std::mem::take(metadata);
+    let mirror = whole.annotations.as_mut().and_then(|it| it.remove_entry(MIRROR));
+    *metadata = ObjectMeta {
+        name: whole.name,
+        namespace: whole.namespace,
+        uid: whole.uid,
+        labels: whole.labels,
+        annotations: mirror.map(|it| [it].into()),
+        creation_timestamp: whole.creation_timestamp,
+        deletion_timestamp: whole.deletion_timestamp,
+        ..ObjectMeta::default()
+    };
+}
+
 impl Pod {
     /// A Pod of the host's network is the host, not an endpoint.
     pub fn is_host(&self) -> bool {
@@ -161,7 +180,6 @@ impl Pod {
     /// Is it the pod that a runtime calls by this uid? A static pod has another uid in the API
     /// than on its node, which says its own in an annotation.
     pub fn has_uid(&self, uid: &str) -> bool {
-        const MIRROR: &str = "kubernetes.io/config.mirror";
         let mirror = self.metadata.annotations.as_ref().and_then(|it| it.get(MIRROR));
         self.metadata.uid.as_deref() == Some(uid) || mirror.is_some_and(|it| it == uid)
     }

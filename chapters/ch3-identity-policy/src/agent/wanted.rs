@@ -55,7 +55,8 @@ pub fn wanted(
     local: &mut Local,
     identities: &mut Identities,
 ) -> Result<Wanted> {
-    let policies: Vec<Policy> = objects.policies.iter().map(|it| read(it)).collect();
+    let mut policies: Vec<Policy> = objects.policies.iter().map(|it| read(it)).collect();
+    policies.sort_by_cached_key(Policy::full_name); // the stores have no order
     let asked: BTreeSet<&str> = policies.iter().flat_map(Policy::keys).collect();
     let labels = Directory::new(objects);
     let mut wanted = Wanted { problems: objects.problems.clone(), ..Wanted::default() };
