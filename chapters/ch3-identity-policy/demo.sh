@@ -80,6 +80,14 @@ wait_for "lab ebpf-agent endpoint list | grep -E 'default/other .*app=frontend'"
 run "lab exec other -- ping -c1 -W1 $backend"
 expect ' 0% packet loss'
 
+say 'Twenty pods more, ten frontends and ten backends. The map: still one entry for each pair of identities.'
+run 'for i in {1..10}; do lab pod run frontend-$i --labels app=frontend; lab pod run backend-$i --labels app=backend; done | tail -n2'
+run 'lab ebpf-agent bpf policy get backend-10'
+expect 'Allow +[0-9]+ +app=frontend +' 'app=frontend,env=staging'
+say 'In iptables it is one rule for each pair of addresses, and a packet walks them one by one: O(N×M).'
+run "lab ebpf-agent endpoint list | awk '/app=frontend/ {f[\$6]} /app=backend/ {b[\$6]} END {for (s in f) for (d in b) if (++n <= 3) print \"-A FORWARD -s\", s, \"-d\", d, \"-j ACCEPT\"; print \"...\", n, \"rules\"}'"
+expect '-A FORWARD -s 10[0-9.]+ -d 10[0-9.]+ -j ACCEPT' ' 154 rules'
+
 say 'The policy goes, and with it the isolation.'
 run "lab delete -f $POLICY"
 expect 'allow-frontend-to-backend.* deleted'
