@@ -54,6 +54,17 @@ need_packages() {
     die "could not install: ${missing[*]}"
 }
 
+# download_packages FOLDER PACKAGE…: with all that they depend on, whatever this machine has; who
+# gets them installs what they lack.
+download_packages() {
+  local folder=$1
+  shift
+  as_root apt-get update -qq || die "apt-get update failed"
+  apt-get install -qq -y --no-install-recommends --download-only -o Debug::NoLocking=1 \
+    -o Dir::State::status=/dev/null -o "Dir::Cache::archives=$(realpath "$folder")" "$@"
+  rmdir "$folder/partial"
+}
+
 # What building and running the lab takes.
 LAB_PACKAGES=(gcc libc6-dev make pkg-config clang bpftool libelf-dev zlib1g-dev iproute2 iputils-ping nftables procps)
 # What the tests take beyond that: faults are injected by strace, and a real runtime calls the plugin.
