@@ -94,8 +94,7 @@ pub fn run(rounds: usize) -> Result<Report> {
              itself with the agent's own function. Two pods run here."
         ),
         "The release build, linked statically. The manifests' text counts for the agent only \
-         while it is read; the parsed objects are there twice, as files and in the stores: with \
-         an API server once."
+         while it is read."
             .into(),
     ];
     Ok(Report { rounds, tables: vec![sizes, starts, table(&lags), claims], notes })
