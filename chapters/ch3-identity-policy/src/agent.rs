@@ -21,6 +21,7 @@ pub mod wanted;
 
 pub mod datapath;
 pub mod engine;
+pub mod waiting;
 
 pub mod events;
 pub mod run;

@@ -14,11 +14,10 @@ use super::local::Local;
 use super::metrics::Metrics;
 use super::stores::Stores;
 use super::view::View;
+use super::waiting::Waiting;
 use super::wanted::{Wanted, wanted};
 use crate::api::{EndpointStatus, NewEndpoint};
 
-/// How long PUT waits for the pod's labels; the plugin's patience is a little longer.
-const PATIENCE: Duration = Duration::from_secs(8);
 /// How often the maps are read back, and links looked after, though nothing has happened.
 const RESYNC: Duration = Duration::from_secs(10);
 
@@ -41,18 +40,10 @@ pub struct Engine {
     local: Local,
     identities: Identities,
     datapath: Datapath,
-    waiting: Vec<Waiting>,
+    waiting: Waiting,
     behind_since: Option<Instant>,
     view: watch::Sender<Arc<View>>,
     metrics: Metrics,
-}
-
-/// An ADD that waits for its maps.
-#[derive(Debug)]
-struct Waiting {
-    link: String,
-    until: Instant,
-    answer: oneshot::Sender<Result<EndpointStatus>>,
 }
 
 impl Engine {
@@ -71,7 +62,7 @@ impl Engine {
             local: Local::load(directory.join("endpoints"))?,
             identities: Identities::load(directory.join("identities.json"), grace)?,
             datapath: Datapath::open()?,
-            waiting: Vec::new(),
+            waiting: Waiting::default(),
             behind_since: None,
             view,
             metrics,
@@ -86,7 +77,7 @@ impl Engine {
         let mut resync = interval(RESYNC);
         resync.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let patience = self.waiting.iter().map(|it| it.until).min();
+            let patience = self.waiting.patience();
             let first = tokio::select! {
                 event = events.recv() => match event {
                     Some(event) => Some(event),
@@ -103,7 +94,9 @@ impl Engine {
             if let Err(error) = &done {
                 tracing::error!("cannot reconcile: {error:#}");
                 self.metrics.failed();
-                self.refuse_all(error);
+                // What could not be written down is not published: these ADDs are tried again.
+                let refused = self.waiting.refuse_all(error);
+                self.forget(refused);
             }
             for answer in deleted {
                 // The plugin may have given up.
@@ -127,10 +120,7 @@ impl Engine {
             }
             Event::Put(link, new, answer) => {
                 match self.local.insert(&link, new) {
-                    Ok(()) => {
-                        let until = Instant::now() + PATIENCE;
-                        self.waiting.push(Waiting { link, until, answer });
-                    }
+                    Ok(()) => self.waiting.push(link, answer),
                     Err(error) => drop(answer.send(Err(error))),
                 }
                 None
@@ -165,7 +155,8 @@ impl Engine {
             self.metrics.caught_up(since.into_std());
         }
         self.tell(&wanted);
-        self.answer(&wanted);
+        let refused = self.waiting.answer(&wanted, &self.datapath);
+        self.forget(refused);
         Ok(())
     }
     // #endregion reconcile
@@ -187,33 +178,11 @@ impl Engine {
         }));
     }
 
-    /// What could not be written down is not published: these ADDs are tried again.
-    fn refuse_all(&mut self, error: &anyhow::Error) {
-        for waiting in std::mem::take(&mut self.waiting) {
-            self.refuse(waiting, &format!("{error:#}"));
-        }
-    }
-
-    /// The plugin will undo its part, so ours is forgotten too.
-    fn refuse(&mut self, waiting: Waiting, why: &str) {
-        let _ = waiting.answer.send(Err(anyhow!("{}: {why}", waiting.link)));
-        if let Err(error) = self.local.remove(&waiting.link) {
-            tracing::error!("{error:#}");
-        }
-    }
-
-    /// Answers ADDs whose endpoint is in the maps, or whose patience is at an end.
-    fn answer(&mut self, wanted: &Wanted) {
-        let now = Instant::now();
-        for waiting in std::mem::take(&mut self.waiting) {
-            let status = wanted.status.iter().find(|status| status.link == waiting.link);
-            match status {
-                Some(status) if self.datapath.has(wanted, status.new.address) => {
-                    let _ = waiting.answer.send(Ok(status.clone()));
-                }
-                _ if waiting.until > now => self.waiting.push(waiting),
-                Some(_) => self.refuse(waiting, "endpoint_map is full"),
-                None => self.refuse(waiting, "its pod or namespace is not known to the API yet"),
+    /// The plugin will undo its part of a refused ADD, so ours is forgotten too.
+    fn forget(&mut self, links: Vec<String>) {
+        for link in links {
+            if let Err(error) = self.local.remove(&link) {
+                tracing::error!("{error:#}");
             }
         }
     }
