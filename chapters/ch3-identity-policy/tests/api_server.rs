@@ -68,7 +68,8 @@ impl ApiServer {
         ];
         let (_, name, kind) = kinds.into_iter().find(|it| request.contains(it.0)).unwrap();
         if name == "NetworkPolicy" && !self.knows_policies.load(Ordering::SeqCst) {
-            return write!(connection, "HTTP/1.1 503 Service Unavailable\r\n\r\n");
+            // As while its ClusterRole is not there.
+            return write!(connection, "HTTP/1.1 403 Forbidden\r\nConnection: close\r\n\r\n");
         }
         let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n";
         write!(connection, "{head}")?;
@@ -129,11 +130,13 @@ fn policies(node: &Node) -> Value {
     serde_json::from_str(&answer).unwrap()
 }
 
-/// A victim, a friend and another, made while the agent had the manifests.
+/// A victim, a friend and another, made while the agent had the manifests, and their policy.
 fn cluster() -> (Arc<ApiServer>, [Pod; 3]) {
     let node = ready_node();
     let run = |app: &str| node.run_pod(PodSpec::new(app).label("app", app)).unwrap();
     let pods = ["victim", "friend", "other"].map(run);
+    node.apply(FRIENDS_ONLY).unwrap();
+    eventually("it is enforced", || !reaches(&node, &pods[2], &pods[0]));
     node.stop_agent().unwrap();
     (ApiServer::start(node), pods)
 }
@@ -142,8 +145,6 @@ fn cluster() -> (Arc<ApiServer>, [Pod; 3]) {
 fn while_policies_are_not_listed_yet_nothing_is_decided() {
     let (api_server, [victim, friend, other]) = cluster();
     let node = &api_server.node;
-    node.apply(FRIENDS_ONLY).unwrap();
-    // As the agent that ran last has left it, without the policy.
     let before = policies(node);
     api_server.knows_policies.store(false, Ordering::SeqCst);
     api_server.start_agent();
@@ -151,6 +152,7 @@ fn while_policies_are_not_listed_yet_nothing_is_decided() {
     let pod = node.sandbox().unwrap();
     assert!(fail(node, CniCall::new("STATUS").stdin(conf().to_string()), 50).contains("not all"));
     assert!(fail(node, CniCall::add(&pod, &conf()), 11).contains("ebpf-agent did not"));
+    assert!(reaches(node, &friend, &victim) && !reaches(node, &other, &victim));
     assert_eq!(policies(node), before, "nothing was decided");
 
     api_server.knows_policies.store(true, Ordering::SeqCst);
@@ -162,7 +164,6 @@ fn while_policies_are_not_listed_yet_nothing_is_decided() {
 fn what_changed_while_the_api_server_was_away_holds_when_it_is_back() {
     let (api_server, [victim, friend, other]) = cluster();
     let node = &api_server.node;
-    node.apply(FRIENDS_ONLY).unwrap();
     api_server.start_agent();
     node.wait_for_agent(Duration::from_secs(60)).unwrap();
     assert!(reaches(node, &friend, &victim) && !reaches(node, &other, &victim));
