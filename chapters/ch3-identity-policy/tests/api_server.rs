@@ -152,8 +152,8 @@ fn while_policies_are_not_listed_yet_nothing_is_decided() {
     let pod = node.sandbox().unwrap();
     assert!(fail(node, CniCall::new("STATUS").stdin(conf().to_string()), 50).contains("not all"));
     assert!(fail(node, CniCall::add(&pod, &conf()), 11).contains("ebpf-agent did not"));
-    assert!(reaches(node, &friend, &victim) && !reaches(node, &other, &victim));
     assert_eq!(policies(node), before, "nothing was decided");
+    assert!(reaches(node, &friend, &victim) && !reaches(node, &other, &victim));
 
     api_server.knows_policies.store(true, Ordering::SeqCst);
     node.wait_for_agent(Duration::from_secs(60)).unwrap();
