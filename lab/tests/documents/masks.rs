@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 /// Each with what stands for it.
-const MASKS: [(&str, &str); 16] = [
+const MASKS: [(&str, &str); 17] = [
     (r"veth[0-9a-f]{11}", "VETH"), // a hash of the container's id
     (r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", "UUID"),
     (r"\b[0-9a-f]{12,}\b", "HASH"),
@@ -20,7 +20,8 @@ const MASKS: [(&str, &str); 16] = [
     // Pods' MACs follow their addresses and the bridge's is fixed; others are drawn.
     (r"\b[0-9a-f][13579bdf2-9ace](:[0-9a-f]{2}){5}\b", "MAC"),
     (r"@if\d+", "@ifN"),
-    (r"^\d+: ", "N: "), // a link, a program, a map
+    (r":\d+ →", ":PORT →"), // whom a client happens to be
+    (r"^\d+: ", "N: "),     // a link, a program, a map
     (
         r"\b(id|prog_id|map_ids|tag|pids?|pid|btf_id|uid|xlated|jited|memlock|handle|ifindex|index)([=:]? )(0x)?[0-9a-f]+B?(,[0-9]+)*\b",
         "${1}${2}N",
