@@ -51,7 +51,14 @@ pub fn agent(chapter: &str) -> Result<Option<PathBuf>> {
 fn programs(chapter: &str) -> Result<Programs> {
     let folder = folder(chapter)?;
     let package = folder.file_name().unwrap_or_default().to_string_lossy();
-    let output = as_caller(Command::new("cargo"))?
+    let mut cargo = as_caller(Command::new("cargo"))?;
+    // Set under `cargo test`, and asked for by ring's build script: it would be built anew by turns.
+    let of_test =
+        |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+    for (name, _) in env::vars_os().filter(|(name, _)| name.to_str().is_some_and(of_test)) {
+        cargo.env_remove(name);
+    }
+    let output = cargo
         .args(["build", "--quiet", "--release", "--locked", "--target", &host_triple()?])
         .args(["--message-format", "json-render-diagnostics", "--package", &package])
         .env("RUSTFLAGS", "-C target-feature=+crt-static")

@@ -1,5 +1,6 @@
 //! The nodes that people keep: `lab up` writes them down, `lab down` strikes them out.
 
+use std::env;
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::PathBuf;
@@ -10,8 +11,11 @@ use serde::{Deserialize, Serialize};
 use crate::node::Node;
 use crate::processes;
 
-/// All that the lab leaves outside of its nodes.
-const DIRECTORY: &str = "/run/ebpfcni-lab";
+/// All that the lab leaves outside of its nodes. With another one nodes of the same name live side
+/// by side: each document's test has its own `node1`.
+fn directory() -> PathBuf {
+    env::var_os("LAB_REGISTRY").map_or_else(|| "/run/ebpfcni-lab".into(), PathBuf::from)
+}
 
 /// What is written down of a node, before it is made.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -29,21 +33,23 @@ pub struct Entry {
 
 /// One `lab` command at a time.
 pub fn lock() -> Result<File> {
-    fs::create_dir_all(DIRECTORY)
-        .with_context(|| format!("cannot make {DIRECTORY}: run with sudo"))?;
-    let file = File::create(format!("{DIRECTORY}/.lock")).context("run it with sudo")?;
+    let directory = directory();
+    fs::create_dir_all(&directory)
+        .with_context(|| format!("cannot make {}: run with sudo", directory.display()))?;
+    let file = File::create(directory.join(".lock")).context("run it with sudo")?;
     file.lock().context("cannot lock the lab")?;
     Ok(file)
 }
 
 /// All nodes by name, dead and half-made ones too.
 pub fn entries() -> Result<Vec<Entry>> {
-    let directory = match fs::read_dir(DIRECTORY) {
+    let directory = directory();
+    let files = match fs::read_dir(&directory) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        directory => directory.with_context(|| format!("cannot read {DIRECTORY}"))?,
+        files => files.with_context(|| format!("cannot read {}", directory.display()))?,
     };
     let mut entries = Vec::new();
-    for file in directory {
+    for file in files {
         let path = file?.path();
         if path.extension().is_some_and(|extension| extension == "json") {
             let text = fs::read(&path)?;
@@ -94,7 +100,7 @@ impl Entry {
     }
 
     fn path(&self) -> PathBuf {
-        PathBuf::from(format!("{DIRECTORY}/{}.json", self.name))
+        directory().join(format!("{}.json", self.name))
     }
 
     fn save(&self) -> Result<()> {

@@ -1,0 +1,15 @@
+//! The documents are true: their commands run and print what stands there, their links lead
+//! somewhere, the code that they name exists.
+
+#![allow(clippy::unwrap_used, reason = "a test that fails should panic")]
+
+mod commands;
+mod console;
+mod links;
+mod markdown;
+mod masks;
+mod names;
+mod output;
+mod policy;
+mod repository;
+mod run;

@@ -1,0 +1,140 @@
+//! Runs a document's commands in order, and compares.
+
+use std::fs::{self, File};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use crate::console::{Place, Step, blocks, with_outputs};
+use crate::output::{difference, matches, updated};
+use crate::repository::{Document, root};
+
+/// In seconds. A command may have to build a chapter first.
+const TIME_LIMIT: &str = "1200";
+
+/// Where one document's commands run: with a registry of nodes of its own, so its `node1` is
+/// nobody else's. All of it goes with this value.
+struct Scene {
+    folder: PathBuf,
+    place: Place,
+}
+
+impl Scene {
+    fn new(document: &Document, place: Place) -> Self {
+        let name = document.path.replace(['/', '.'], "-");
+        let folder = format!("ebpfcni-documents-{}/{name}", std::process::id());
+        let scene = Self { folder: std::env::temp_dir().join(folder), place };
+        fs::create_dir_all(&scene.folder).unwrap();
+        scene
+    }
+
+    /// What a command prints, stdout and stderr as they come, and whether it succeeds.
+    fn run(&self, command: &str) -> (Vec<String>, bool) {
+        let path = self.folder.join("output"); // no pipe: nobody waits for what it leaves running
+        let output = File::create(&path).unwrap();
+        let status = Command::new("timeout")
+            .args(["--kill-after=10", TIME_LIMIT, "bash", "-c", command])
+            .current_dir(root())
+            .env("LAB_REGISTRY", self.folder.join("nodes"))
+            .envs([("LC_ALL", "C.UTF-8"), ("TERM", "dumb")])
+            .stdin(Stdio::null())
+            .stdout(output.try_clone().unwrap())
+            .stderr(output)
+            .status()
+            .unwrap();
+        let text = String::from_utf8_lossy(&fs::read(&path).unwrap()).into_owned();
+        (text.lines().map(|line| plain(line.trim_end())).collect(), status.success())
+    }
+
+    /// Ends what is still there, and says what that was.
+    fn clean_up(&self) -> Vec<String> {
+        let (output, success) = self.run(match self.place {
+            Place::Cluster => {
+                "scripts/cluster shell true 2>/dev/null && echo the cluster; scripts/cluster down"
+            }
+            _ => "scripts/lab down --all",
+        });
+        assert!(success, "cannot clean up: {output:?}");
+        output
+    }
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        self.clean_up();
+        let _ = fs::remove_dir_all(&self.folder);
+        let _ = fs::remove_dir(self.folder.parent().unwrap()); // fails until it is the last one's
+    }
+}
+
+/// Without colours.
+fn plain(line: &str) -> String {
+    let mut parts = line.split("\x1b[");
+    let first = parts.next().unwrap_or_default().to_string();
+    parts.fold(first, |line, part| line + part.split_once('m').map_or("", |(_, rest)| rest))
+}
+
+/// Runs the blocks of one place; returns what is wrong. With `update` it is mended in the file.
+pub fn check(document: &Document, place: Place, update: bool) -> Vec<String> {
+    let blocks = match blocks(document) {
+        Ok(blocks) => blocks,
+        Err(why) => return vec![why],
+    };
+    let steps: Vec<Step> =
+        blocks.into_iter().filter(|it| it.place == place).flat_map(|it| it.steps).collect();
+    if steps.is_empty() {
+        return Vec::new();
+    }
+    let scene = Scene::new(document, place);
+    if place == Place::Cluster {
+        scene.clean_up(); // each document begins without one
+    }
+    let (mut wrong, mut new) = (Vec::new(), Vec::new());
+    for step in steps {
+        let (seen, success) = scene.run(&step.command);
+        if success || update || step.says_something() {
+            if matches(&step.expected, &seen) {
+                continue;
+            }
+            if let Some(output) = update.then(|| updated(&step.expected, &seen)).flatten() {
+                new.push((step, output));
+                continue;
+            }
+        }
+        wrong.push(complaint(document, &step, &seen, success));
+    }
+    let left = scene.clean_up();
+    if !left.is_empty() {
+        wrong.push(format!(
+            "{}: its commands leave something behind: {}. Its last section should end it.",
+            document.path,
+            left.join(", ")
+        ));
+    }
+    if !new.is_empty() {
+        fs::write(root().join(&document.path), with_outputs(&document.text, &new)).unwrap();
+    }
+    wrong
+}
+
+impl Step {
+    /// May fail: what it prints then stands in the document.
+    fn says_something(&self) -> bool {
+        self.expected.iter().any(|line| line.trim() != "[...]")
+    }
+}
+
+fn complaint(document: &Document, step: &Step, seen: &[String], success: bool) -> String {
+    let place = format!("{}:{}", document.path, step.line);
+    if !success && !step.says_something() {
+        let said = seen.join("\n  ");
+        return format!(
+            "{place}: this command fails, and the document does not say so:\n  $ {}\n  {said}",
+            step.command
+        );
+    }
+    format!(
+        "{place}: this command prints (+) something else than the document says (-):\n  $ {}\n{}",
+        step.command,
+        difference(&step.expected, seen)
+    )
+}
