@@ -72,7 +72,7 @@ fn steps(fence: &Fence) -> Result<Vec<Step>, String> {
     let mut steps: Vec<Step> = Vec::new();
     for (line, text) in (fence.line + 1..).zip(&fence.body) {
         // A story shows the commands that it runs: they are its output.
-        let story = steps.last().is_some_and(|step| step.command.contains("scripts/demo"));
+        let story = steps.last().is_some_and(|step| step.command.starts_with("./scripts/demo"));
         match (text.strip_prefix("$ "), steps.last_mut()) {
             (Some(command), _) if !story => steps.push(Step {
                 line,

@@ -10,5 +10,6 @@ mod markdown;
 mod masks;
 mod names;
 mod output;
+mod policy;
 mod repository;
 mod run;
