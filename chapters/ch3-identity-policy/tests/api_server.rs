@@ -108,6 +108,7 @@ impl ApiServer {
         let agent = format!("{} run --node {}", lab::AGENT, self.node.name());
         let run = "KUBECONFIG=/run/lab/kubeconfig setsid -f";
         self.node.sh(&format!("{run} {agent} >/run/lab/agent.log 2>&1 </dev/null")).unwrap();
+        eventually("it runs", || self.node.agent_pid().is_some());
     }
 }
 

@@ -13,3 +13,4 @@ mod output;
 mod policy;
 mod repository;
 mod run;
+mod translations;

@@ -34,6 +34,9 @@ fn every_rules_test_is_on_its_page_and_every_test_on_the_page_exists() {
     let rule = |name: &String| name[1..name.find('_').unwrap()].to_string();
     for name in &of_rules {
         let row = page.lines().find(|line| line.contains(&format!("`{name}`"))).unwrap();
-        assert!(row.starts_with(&format!("| S{} |", rule(name))), "{PAGE}: {name} stands in another rule's row");
+        assert!(
+            row.starts_with(&format!("| S{} |", rule(name))),
+            "{PAGE}: {name} stands in another rule's row"
+        );
     }
 }

@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use crate::console::{Place, Step, blocks, with_outputs};
 use crate::output::{difference, matches, updated};
 use crate::repository::{Document, root};
+use crate::translations;
 
 /// In seconds. A command may have to build a chapter first.
 const TIME_LIMIT: &str = "1200";
@@ -111,7 +112,9 @@ pub fn check(document: &Document, place: Place, update: bool) -> Vec<String> {
         ));
     }
     if !new.is_empty() {
-        fs::write(root().join(&document.path), with_outputs(&document.text, &new)).unwrap();
+        let text = with_outputs(&document.text, &new);
+        fs::write(root().join(&document.path), &text).unwrap();
+        translations::follow(document, &text);
     }
     wrong
 }
