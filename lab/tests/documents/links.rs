@@ -88,7 +88,8 @@ fn missing(
     files: &BTreeSet<String>,
 ) -> Option<String> {
     static FILE: LazyLock<Regex> = LazyLock::new(|| {
-        Regex::new(r"^\w[\w./-]*\.(rs|c|h|sh|bats|bash|toml|yaml|diff|conf|md|mjs)$").unwrap()
+        Regex::new(r"^(\w[\w.-]*/)*\w[\w.-]*\.(rs|c|h|sh|bats|bash|toml|yaml|diff|conf|md|mjs)$")
+            .unwrap()
     });
     static SCRIPT: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\bscripts/[\w-]+").unwrap());
     let script = SCRIPT.find_iter(code).find(|it| !files.contains(it.as_str()));
