@@ -1,0 +1,134 @@
+//! Exercises: the chapter as it is solves none, and the solution that comes with each solves it.
+
+#![allow(clippy::unwrap_used, reason = "a test that fails should panic")]
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::os::unix::fs::chown;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::{env, fs};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
+}
+
+/// The names in a folder.
+fn names(folder: &Path) -> BTreeSet<OsString> {
+    fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name()).collect()
+}
+
+/// The exercises of a chapter.
+fn exercises(chapter: &str) -> Vec<String> {
+    let names = names(&root().join("exercises")).into_iter().map(|it| it.into_string().unwrap());
+    names.filter(|name| name.starts_with(&format!("{chapter}-"))).collect()
+}
+
+/// Makes `to` the same as `from`. What is the same already is not touched: cargo would build it
+/// anew. Directories belong to who called sudo, so that `cargo clean` works.
+fn mirror(from: &Path, to: &Path) {
+    if !from.is_dir() {
+        if fs::read(from).ok() != fs::read(to).ok() {
+            fs::copy(from, to).unwrap();
+        }
+        return;
+    }
+    fs::create_dir_all(to).unwrap();
+    let id = |name: &str| env::var(name).ok().and_then(|id| id.parse().ok());
+    chown(to, id("SUDO_UID"), id("SUDO_GID")).unwrap();
+    for gone in names(to).difference(&names(from)) {
+        let gone = to.join(gone);
+        if gone.is_dir() { fs::remove_dir_all(gone) } else { fs::remove_file(gone) }.unwrap();
+    }
+    for name in names(from) {
+        mirror(&from.join(&name), &to.join(&name));
+    }
+}
+
+/// A copy of what an exercise needs, below target/, to try solutions in. All copies build into
+/// one directory of their own: elsewhere tests look for the chapters' programs.
+struct Workspace(PathBuf);
+
+impl Workspace {
+    fn new(chapter: &str) -> Self {
+        let workspace =
+            Self(Path::new(env!("CARGO_TARGET_TMPDIR")).join("exercises").join(chapter));
+        fs::create_dir_all(&workspace.0).unwrap();
+        workspace.reset();
+        workspace
+    }
+
+    fn reset(&self) {
+        for part in ["Cargo.lock", "Cargo.toml", "bench", "chapters", "exercises", "lab", "scripts"]
+        {
+            mirror(&root().join(part), &self.0.join(part));
+        }
+    }
+
+    fn run(&self, exercise: &str, option: Option<&str>) -> Output {
+        let mut command = Command::new(self.0.join("scripts/exercise"));
+        command.arg(exercise).args(option).env("LAB", env!("CARGO_BIN_EXE_lab"));
+        command.env(
+            "CARGO_TARGET_DIR",
+            Path::new(env!("CARGO_TARGET_TMPDIR")).join("exercises/target"),
+        );
+        // The copy is in the repository, and git would ignore it.
+        command.env("GIT_CEILING_DIRECTORIES", self.0.parent().unwrap());
+        command.output().unwrap()
+    }
+}
+
+fn each_is_solved_by_its_solution_only(chapter: &str) {
+    let workspace = Workspace::new(chapter);
+    let exercises = exercises(chapter);
+    assert!(exercises.len() >= 2, "{exercises:?}");
+    for name in &exercises {
+        let output = workspace.run(name, None);
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.code() == Some(1) && said.contains("not yet: "), "{output:#?}");
+    }
+    for name in &exercises {
+        let applied = workspace.run(name, Some("--apply"));
+        assert!(applied.status.success(), "{applied:#?}");
+        let output = workspace.run(name, None);
+        assert!(output.status.success(), "{output:#?}");
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "", "warnings of {name}");
+        workspace.reset();
+    }
+}
+
+#[test]
+fn chapter_1s_exercises_are_solved_by_their_solutions_only() {
+    each_is_solved_by_its_solution_only("ch1");
+}
+
+#[test]
+fn chapter_2s_exercises_are_solved_by_their_solutions_only() {
+    each_is_solved_by_its_solution_only("ch2");
+}
+
+#[test]
+fn chapter_3s_exercises_are_solved_by_their_solutions_only() {
+    each_is_solved_by_its_solution_only("ch3");
+}
+
+#[test]
+fn a_solution_is_small_and_changes_its_chapter_only() {
+    for chapter in ["ch1", "ch2", "ch3"] {
+        for name in exercises(chapter) {
+            let patch = root().join("exercises").join(&name).join("solution.patch");
+            let patch = fs::read_to_string(patch).unwrap();
+            let files = patch.lines().filter_map(|line| line.strip_prefix("+++ b/"));
+            for file in files {
+                assert!(file.starts_with(&format!("chapters/{chapter}-")), "{name}: {file}");
+            }
+            let changes = |sign: &str| {
+                let heads = ["--- ", "+++ "];
+                let lines = patch.lines().filter(|line| line.starts_with(sign));
+                lines.filter(|line| !heads.iter().any(|head| line.starts_with(head))).count()
+            };
+            let lines = changes("+").max(changes("-"));
+            assert!((1..=40).contains(&lines), "{name} changes {lines} lines");
+        }
+    }
+}
