@@ -1,6 +1,6 @@
 # What a check.sh says. Sourced by scripts/exercise, which has made a node with the chapter's plugin
 # (and agent), and without a configuration: `lab` speaks of it.
-# shellcheck shell=bash disable=SC2154  # name and LAB come from there
+# shellcheck shell=bash disable=SC2154  # `name` comes from there
 
 # configure [KEYS]: the chapter's configuration with more keys. From now on the node is Ready.
 configure() {

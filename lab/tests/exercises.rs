@@ -112,23 +112,48 @@ fn chapter_3s_exercises_are_solved_by_their_solutions_only() {
     each_is_solved_by_its_solution_only("ch3");
 }
 
+/// All exercises with their chapters.
+fn all() -> Vec<(String, &'static str)> {
+    let of = |chapter| exercises(chapter).into_iter().map(move |name| (name, chapter));
+    ["ch1", "ch2", "ch3"].into_iter().flat_map(of).collect()
+}
+
 #[test]
 fn a_solution_is_small_and_changes_its_chapter_only() {
-    for chapter in ["ch1", "ch2", "ch3"] {
-        for name in exercises(chapter) {
-            let patch = root().join("exercises").join(&name).join("solution.patch");
-            let patch = fs::read_to_string(patch).unwrap();
-            let files = patch.lines().filter_map(|line| line.strip_prefix("+++ b/"));
-            for file in files {
-                assert!(file.starts_with(&format!("chapters/{chapter}-")), "{name}: {file}");
+    for (name, chapter) in all() {
+        let patch = root().join("exercises").join(&name).join("solution.patch");
+        let patch = fs::read_to_string(patch).unwrap();
+        let files = patch.lines().filter_map(|line| line.strip_prefix("+++ b/"));
+        let own = format!("chapters/{chapter}-");
+        assert!(
+            files.clone().count() > 0 && files.clone().all(|it| it.starts_with(&own)),
+            "{name}"
+        );
+        let is_change = |line: &&str| line.starts_with('+') && !line.starts_with("+++ ");
+        let lines = patch.lines().filter(is_change).count();
+        assert!(lines <= 40, "{name} is {lines} lines");
+    }
+}
+
+#[test]
+fn the_places_that_a_text_names_exist() {
+    for (name, _) in all() {
+        for text in ["README.md", "README.zh-TW.md"] {
+            let folder = root().join("exercises").join(&name);
+            let text = fs::read_to_string(folder.join(text)).unwrap();
+            let links: Vec<_> =
+                text.split("](").skip(1).filter(|it| it.starts_with("..")).collect();
+            assert!(links.len() >= 2, "{name}");
+            for link in links {
+                let (file, rest) = link.split_once(')').unwrap();
+                let code = fs::read_to_string(folder.join(file))
+                    .unwrap_or_else(|error| panic!("{name}: {file}: {error}"));
+                if let Some(region) = rest.strip_prefix(" `#region ") {
+                    let region = format!("#region {}", region.split('`').next().unwrap());
+                    let is_marker = |line: &str| line.trim_end_matches(" */").ends_with(&region);
+                    assert!(code.lines().any(is_marker), "{name}: {file} has no {region}");
+                }
             }
-            let changes = |sign: &str| {
-                let heads = ["--- ", "+++ "];
-                let lines = patch.lines().filter(|line| line.starts_with(sign));
-                lines.filter(|line| !heads.iter().any(|head| line.starts_with(head))).count()
-            };
-            let lines = changes("+").max(changes("-"));
-            assert!((1..=40).contains(&lines), "{name} changes {lines} lines");
         }
     }
 }
