@@ -24,8 +24,15 @@ fn exercises(chapter: &str) -> Vec<String> {
     names.filter(|name| name.starts_with(&format!("{chapter}-"))).collect()
 }
 
+/// Makes a folder that belongs to who called sudo: they build in it, and clean up.
+fn make(folder: &Path) {
+    let id = |name: &str| env::var(name).ok().and_then(|id| id.parse().ok());
+    fs::create_dir_all(folder).unwrap();
+    chown(folder, id("SUDO_UID"), id("SUDO_GID")).unwrap();
+}
+
 /// Makes `to` the same as `from`. What is the same already is not touched: cargo would build it
-/// anew. Directories belong to who called sudo, so that `cargo clean` works.
+/// anew.
 fn mirror(from: &Path, to: &Path) {
     if !from.is_dir() {
         if fs::read(from).ok() != fs::read(to).ok() {
@@ -33,9 +40,7 @@ fn mirror(from: &Path, to: &Path) {
         }
         return;
     }
-    fs::create_dir_all(to).unwrap();
-    let id = |name: &str| env::var(name).ok().and_then(|id| id.parse().ok());
-    chown(to, id("SUDO_UID"), id("SUDO_GID")).unwrap();
+    make(to);
     for gone in names(to).difference(&names(from)) {
         let gone = to.join(gone);
         if gone.is_dir() { fs::remove_dir_all(gone) } else { fs::remove_file(gone) }.unwrap();
@@ -45,15 +50,20 @@ fn mirror(from: &Path, to: &Path) {
     }
 }
 
-/// A copy of what an exercise needs, below target/, to try solutions in. All copies build into
-/// one directory of their own: elsewhere tests look for the chapters' programs.
+/// Below target/, where copies are, and what they build: where the chapters' own programs are,
+/// other tests look for them.
+fn copies() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("exercises")
+}
+
+/// A copy of what an exercise needs, to try solutions in.
 struct Workspace(PathBuf);
 
 impl Workspace {
     fn new(chapter: &str) -> Self {
-        let workspace =
-            Self(Path::new(env!("CARGO_TARGET_TMPDIR")).join("exercises").join(chapter));
-        fs::create_dir_all(&workspace.0).unwrap();
+        make(&copies());
+        let workspace = Self(copies().join(chapter));
+        make(&workspace.0);
         workspace.reset();
         workspace
     }
@@ -68,12 +78,9 @@ impl Workspace {
     fn run(&self, exercise: &str, option: Option<&str>) -> Output {
         let mut command = Command::new(self.0.join("scripts/exercise"));
         command.arg(exercise).args(option).env("LAB", env!("CARGO_BIN_EXE_lab"));
-        command.env(
-            "CARGO_TARGET_DIR",
-            Path::new(env!("CARGO_TARGET_TMPDIR")).join("exercises/target"),
-        );
-        // The copy is in the repository, and git would ignore it.
-        command.env("GIT_CEILING_DIRECTORIES", self.0.parent().unwrap());
+        command.env("CARGO_TARGET_DIR", copies().join("target"));
+        // For git the copy is a part of the repository that it ignores, unless it sees none.
+        command.env("GIT_CEILING_DIRECTORIES", copies());
         command.output().unwrap()
     }
 }
