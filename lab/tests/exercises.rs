@@ -119,15 +119,10 @@ fn chapter_3s_exercises_are_solved_by_their_solutions_only() {
     each_is_solved_by_its_solution_only("ch3");
 }
 
-/// All exercises with their chapters.
-fn all() -> Vec<(String, &'static str)> {
-    let of = |chapter| exercises(chapter).into_iter().map(move |name| (name, chapter));
-    ["ch1", "ch2", "ch3"].into_iter().flat_map(of).collect()
-}
-
 #[test]
 fn a_solution_is_small_and_changes_its_chapter_only() {
-    for (name, chapter) in all() {
+    let of = |chapter| exercises(chapter).into_iter().map(move |name| (name, chapter));
+    for (name, chapter) in ["ch1", "ch2", "ch3"].into_iter().flat_map(of) {
         let patch = root().join("exercises").join(&name).join("solution.patch");
         let patch = fs::read_to_string(patch).unwrap();
         let files = patch.lines().filter_map(|line| line.strip_prefix("+++ b/"));
@@ -139,28 +134,5 @@ fn a_solution_is_small_and_changes_its_chapter_only() {
         let is_change = |line: &&str| line.starts_with('+') && !line.starts_with("+++ ");
         let lines = patch.lines().filter(is_change).count();
         assert!(lines <= 40, "{name} is {lines} lines");
-    }
-}
-
-#[test]
-fn the_places_that_a_text_names_exist() {
-    for (name, _) in all() {
-        for text in ["README.md", "README.zh-TW.md"] {
-            let folder = root().join("exercises").join(&name);
-            let text = fs::read_to_string(folder.join(text)).unwrap();
-            let links: Vec<_> =
-                text.split("](").skip(1).filter(|it| it.starts_with("..")).collect();
-            assert!(links.len() >= 2, "{name}");
-            for link in links {
-                let (file, rest) = link.split_once(')').unwrap();
-                let code = fs::read_to_string(folder.join(file))
-                    .unwrap_or_else(|error| panic!("{name}: {file}: {error}"));
-                if let Some(region) = rest.strip_prefix(" `#region ") {
-                    let region = format!("#region {}", region.split('`').next().unwrap());
-                    let is_marker = |line: &str| line.trim_end_matches(" */").ends_with(&region);
-                    assert!(code.lines().any(is_marker), "{name}: {file} has no {region}");
-                }
-            }
-        }
     }
 }
