@@ -11,15 +11,15 @@ differ() { [ -n "$(identity "$1")" ] && ! same "$1" "$2"; }
 configure
 pod old app=web,ci.example.com/commit=4f2c1aa
 pod new app=web,ci.example.com/commit=90b7e13
-pod other app=web,example.com/commit=90b7e13
+pod other app=web,ci.example.community/team=red
 expect 'pods that differ only in their commit have one identity' soon same old new
-expect 'a label with another prefix counts as before' soon differ new other
+expect 'a label of ci.example.community/ counts as before' soon differ new other
 lab apply -f - >/dev/null <<'YAML'
 apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
 metadata: { name: only-the-new-one }
 spec:
-  podSelector: { matchLabels: { example.com/commit: 90b7e13 } }
+  podSelector: { matchLabels: { ci.example.community/team: red } }
   ingress: [{ from: [{ podSelector: { matchLabels: { ci.example.com/commit: 90b7e13 } } }] }]
 YAML
 expect 'when a policy asks for the commit, they have two' soon differ old new
