@@ -15,7 +15,7 @@ pod() { lab pod run "$1" ${2:+--labels "$2"} >/dev/null; }
 ip_of() { lab exec "$1" -- ip -4 -o addr show eth0 | sed 's/.*inet \([0-9.]*\).*/\1/'; }
 
 # ping_from POD ADDRESS [OPTION…]: one packet, one answer.
-ping_from() { lab exec "$1" -- ping -c1 -W1 "${@:3}" "$2"; }
+ping_from() { lab exec "$1" -- ping -c1 -W2 "${@:3}" "$2"; }
 
 # call COMMAND CONTAINER [VARIABLE=VALUE…]: the plugin by hand, for a namespace of that name.
 call() {
@@ -47,9 +47,9 @@ shows() {
   grep -qE -- "$1" <<<"$output"
 }
 
-# soon COMMAND…: it succeeds within three seconds. Only for what changes nothing.
+# soon COMMAND…: it succeeds within ten seconds, also on a busy machine. Only for what changes nothing.
 soon() {
-  local output deadline=$((SECONDS + 3))
+  local output deadline=$((SECONDS + 10))
   until output=$("$@" 2>&1); do
     [ "$SECONDS" -lt "$deadline" ] || break
     sleep 0.1

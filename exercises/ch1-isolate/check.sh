@@ -6,7 +6,7 @@ pod a
 pod b
 expect 'a reaches the node' ping_from a 10.13.0.1
 expect_not 'a does not reach b' ping_from a "$(ip_of b)"
-expect 'the node reaches b' lab node-exec -- ping -c1 -W1 "$(ip_of b)"
+expect 'the node reaches b' lab node-exec -- ping -c1 -W2 "$(ip_of b)"
 
 configure
 pod c

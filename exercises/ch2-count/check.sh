@@ -10,7 +10,7 @@ configure
 pod a
 pod b
 # A ping has 98 bytes: 14 of Ethernet, 20 of IPv4, 8 of ICMP, 56 that mean nothing.
-expect 'a pings b three times' lab exec a -- ping -c3 -i0.05 -W1 "$(ip_of b)"
+expect 'a pings b three times' lab exec a -- ping -c3 -i0.05 -W2 "$(ip_of b)"
 expect 'a has sent 3 packets of 98 bytes' counted a 3 294
 expect 'b has answered them' counted b 3 294
 expect 'a pings the node, with more' ping_from a 10.13.0.1 -s 1000

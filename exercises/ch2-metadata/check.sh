@@ -13,4 +13,4 @@ expect 'a reaches the address beside it' ping_from a 169.254.169.253
 expect_not 'a does not reach 169.254.169.254' ping_from a 169.254.169.254
 veth=$(lab node-exec -- sh -c 'ip -o link show type veth | grep default/a' | sed 's/^[0-9]*: \([^@]*\)@.*/\1/')
 expect "TC counts a drop on a's veth" shows 'dropped [1-9]' lab node-exec -- tc -s qdisc show dev "$veth" clsact
-expect 'the node itself still does' lab node-exec -- ping -c1 -W1 169.254.169.254
+expect 'the node itself still does' lab node-exec -- ping -c1 -W2 169.254.169.254

@@ -12,7 +12,7 @@ spec:
   ingress: [{ from: [$1] }]
 YAML
 }
-world() { lab node-exec -- ip netns exec world ping -c1 -W1 "$1"; }
+world() { lab node-exec -- ip netns exec world ping -c1 -W2 "$1"; }
 
 configure
 pod backend app=backend
