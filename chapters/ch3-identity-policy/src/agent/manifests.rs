@@ -135,11 +135,10 @@ impl Manifests {
 
     fn complain(&mut self, path: &Path, error: &anyhow::Error) {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let then = match self.files.contains_key(path) {
-            true => "its last good content holds",
-            false => "its objects are not known",
+        let problem = match self.files.contains_key(path) {
+            true => format!("{name} is not understood, its last good content holds: {error:#}"),
+            false => format!("{name} is not understood, its objects are not known: {error:#}"),
         };
-        let problem = format!("{name} is not understood, {then}: {error:#}");
         if self.unlisted.is_some() {
             tracing::error!("{problem}"); // once it is, the engine tells it
         }
