@@ -128,5 +128,8 @@ fn error_of(output: &CniOutput) -> Value {
 /// An error result as a line.
 pub(crate) fn text_of(error: &Value) -> String {
     let text = |key: &str| error[key].as_str().unwrap_or_default();
-    format!("{}: {}", text("msg"), text("details"))
+    match text("details") {
+        "" => text("msg").into(),
+        details => format!("{}: {details}", text("msg")),
+    }
 }

@@ -54,7 +54,7 @@ impl Programs {
 
 // #region attach
 /// Attaches the programs to a host end. Fixed handle and priority and "replace": done twice,
-/// each is still there once. Without an endpoint in the map they drop everything.
+/// each is still there once. Without an endpoint in the map they drop all but ARP on its way in.
 pub fn attach(host_link: &str) -> Result<()> {
     for (name, mut hook) in programs()?.hooks(host_link)? {
         hook.create().with_context(|| format!("cannot make clsact on {host_link}"))?;

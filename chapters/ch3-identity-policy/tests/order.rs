@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use lab::{Kind, Node, Pod, PodSpec};
+use nix::sys::socket::{setsockopt, sockopt::RcvBufForce};
 use plugin::ready_node;
 use raw::ip;
 
@@ -51,6 +52,8 @@ fn counter(node: &Node, victim: &Pod, port: u16) -> UdpSocket {
     let open = || UdpSocket::bind(("0.0.0.0", port)).unwrap();
     let socket = victim.sandbox.as_ref().unwrap().enter(node, open).unwrap();
     socket.set_nonblocking(true).unwrap();
+    // Room for all of a stream: on a busy machine who counts may come late.
+    setsockopt(&socket, RcvBufForce, &(16 << 20)).unwrap();
     socket
 }
 
