@@ -90,7 +90,8 @@ fn the_outside_answers_only_a_masqueraded_pod() {
         node.sh(&format!(
             "ip link add uplink type veth peer name eth0 netns {peer}
              ip addr add 192.0.2.1/24 dev uplink && ip link set uplink up
-             ip -n {peer} addr add 192.0.2.2/24 dev eth0 && ip -n {peer} link set eth0 up"
+             ip -n {peer} addr add 192.0.2.2/24 dev eth0 && ip -n {peer} link set eth0 up
+             until ip link show uplink | grep -q 'state UP'; do sleep 0.01; done"
         ))
         .unwrap();
         add(&node, &pod, &conf_with(json!({ "ipMasq": masquerades })));

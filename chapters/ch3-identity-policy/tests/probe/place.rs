@@ -46,7 +46,8 @@ impl Cluster {
                  ip addr add 192.0.2.1/24 dev uplink && ip link set uplink up
                  for i in $(seq 2 {last}); do ip -n {peer} addr add 192.0.2.$i/24 dev eth0; done
                  ip -n {peer} link set eth0 up
-                 ip -n {peer} route add default via 192.0.2.1"
+                 ip -n {peer} route add default via 192.0.2.1
+                 until ip link show uplink | grep -q 'state UP'; do sleep 0.01; done"
             ))
             .unwrap();
         for last in 2..=last {

@@ -32,7 +32,8 @@ pub fn outside(node: &Node) -> Sandbox {
          ip -n {peer} addr add 192.0.2.2/24 dev eth0 && ip -n {peer} link set eth0 up
          ip -n {peer} route add 10.13.0.0/24 via 192.0.2.1
          echo 0 >/proc/sys/net/ipv4/conf/all/rp_filter
-         echo 0 >/proc/sys/net/ipv4/conf/uplink/rp_filter"
+         echo 0 >/proc/sys/net/ipv4/conf/uplink/rp_filter
+         until ip link show uplink | grep -q 'state UP'; do sleep 0.01; done"
     ))
     .unwrap();
     outside
