@@ -176,3 +176,17 @@ fn what_changed_while_the_api_server_was_away_holds_when_it_is_back() {
     eventually("the other one is a friend now", || reaches(node, &other, &victim));
     assert!(!reaches(node, &friend, &victim));
 }
+
+#[test]
+fn a_policy_that_cannot_be_read_hides_no_other_one() {
+    let (api_server, [victim, friend, other]) = cluster();
+    let node = &api_server.node;
+    let odd = r#"{"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
+        "metadata": {"namespace": "elsewhere", "name": "odd"}, "spec": {"ingress": 5}}"#;
+    node.write_manifest("networkpolicy_elsewhere_odd.yaml", odd).unwrap();
+    api_server.start_agent();
+    node.wait_for_agent(Duration::from_secs(60)).unwrap();
+    assert!(reaches(node, &friend, &victim) && !reaches(node, &other, &victim));
+    let status = node.run(&[lab::AGENT, "status"]).unwrap();
+    assert!(status.contains("policy elsewhere/odd is not enforced: all of it"), "{status}");
+}

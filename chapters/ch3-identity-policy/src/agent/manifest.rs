@@ -7,7 +7,7 @@ use kube::runtime::reflector::store::Writer;
 use kube::runtime::watcher;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::objects::{Namespace, NetworkPolicy, Pod, trim};
 
@@ -69,10 +69,7 @@ fn object(document: Value) -> Result<Object> {
     Ok(match (head.api_version.as_str(), head.kind.as_str()) {
         ("v1", "Pod") => Object::Pod(read(document)?),
         ("v1", "Namespace") => Object::Namespace(read(document)?),
-        ("networking.k8s.io/v1", "NetworkPolicy") => {
-            let metadata = document["metadata"].clone();
-            Object::NetworkPolicy(read(document).or_else(|error| unreadable(metadata, &error))?)
-        }
+        ("networking.k8s.io/v1", "NetworkPolicy") => Object::NetworkPolicy(read(document)?),
         (version, kind) => bail!("{kind} of {version} means nothing to this agent"),
     })
 }
@@ -90,12 +87,6 @@ fn read<K: Resource<DynamicType = ()> + DeserializeOwned>(mut document: Value) -
         serde_json::from_value(document).with_context(|| format!("{} {name:?}", K::kind(&())))?;
     trim(object.meta_mut());
     Ok(object)
-}
-
-/// A policy of which no more than its name can be read. It says something that nobody knows, and
-/// is treated so: see [`super::policy::Policy::unreadable`].
-fn unreadable(metadata: Value, error: &anyhow::Error) -> Result<NetworkPolicy> {
-    read(json!({ "metadata": metadata, "spec": { format!("{error:#}"): null } }))
 }
 
 /// Where reflectors take objects in.

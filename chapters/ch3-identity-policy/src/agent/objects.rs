@@ -67,9 +67,10 @@ pub struct Namespace {
 pub struct NetworkPolicy {
     /// Name and namespace.
     pub metadata: ObjectMeta,
-    /// What it says.
+    /// What it says, unread: one that nobody understands must not keep all others from being
+    /// listed. See [`super::policy::Policy::parse`].
     #[serde(default)]
-    pub spec: NetworkPolicySpec,
+    pub spec: Value,
 }
 
 /// What a NetworkPolicy says.

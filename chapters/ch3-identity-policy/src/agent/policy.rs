@@ -1,8 +1,9 @@
 //! NetworkPolicies: whom does one isolate, and whom does it let in?
 
 use anyhow::{Context as _, Result, bail};
+use serde::Deserialize as _;
 
-use super::objects::NetworkPolicy;
+use super::objects::{NetworkPolicy, NetworkPolicySpec};
 use super::rule::{Rule, read_rule};
 use super::selector::Selector;
 use crate::api::SecurityLabels;
@@ -29,7 +30,8 @@ impl Policy {
     /// Reads a policy. What is not understood grants nothing; if that is whom it isolates, it is
     /// an error.
     pub fn parse(policy: &NetworkPolicy) -> Result<Self> {
-        let spec = &policy.spec;
+        let spec = Option::<NetworkPolicySpec>::deserialize(&policy.spec).context("spec")?;
+        let spec = spec.unwrap_or_default();
         if let Some(unknown) = spec.unknown.keys().next() {
             bail!("spec: {unknown:?} is not known here");
         }

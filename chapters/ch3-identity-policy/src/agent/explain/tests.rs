@@ -56,7 +56,7 @@ const FRONTENDS: (&str, &str) = (
 const TEAM_B: (&str, &str) = (
     "team-b",
     "{podSelector: {}, ingress: [{from: [{namespaceSelector: {matchLabels: {team: b}}, \
-     podSelector: {matchExpressions: [{key: app, operator: In, values: [x, y]}, \
+     podSelector: {matchExpressions: [{key: app, operator: In, values: [x, 'y']}, \
      {key: old, operator: DoesNotExist}]}}]}]}",
 );
 
