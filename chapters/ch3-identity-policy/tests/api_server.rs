@@ -10,12 +10,12 @@ use std::io::{BufRead as _, BufReader, ErrorKind, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use lab::{CniCall, Kind, Node, Pod, PodSpec};
+use lab::{CniCall, Kind, Node, Pod};
 use plugin::{conf, fail, ready_node};
-use scene::FRIENDS_ONLY;
-use serde_json::{Value, json};
+use scene::{FRIENDS_ONLY, ask, reaches, run, within};
+use serde_json::json;
 
 const KUBECONFIG: &str = "
 apiVersion: v1
@@ -112,30 +112,16 @@ impl ApiServer {
     }
 }
 
-/// Waits until something is so.
+/// Waits until something is so: the agent's watches may take their time to try again.
 #[track_caller]
-fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while !is_so() {
-        assert!(Instant::now() < deadline, "in a minute not so: {what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-fn reaches(node: &Node, from: &Pod, to: &Pod) -> bool {
-    from.run(node, &["ping", "-c1", "-W1", &to.ip.unwrap().to_string()]).is_ok()
-}
-
-fn policies(node: &Node) -> Value {
-    let answer = node.run(&[lab::AGENT, "bpf", "policy", "get", "-o", "json"]).unwrap();
-    serde_json::from_str(&answer).unwrap()
+fn eventually(what: &str, is_so: impl FnMut() -> bool) {
+    within(Duration::from_secs(60), what, is_so);
 }
 
 /// A victim, a friend and another, made while the agent had the manifests, and their policy.
 fn cluster() -> (Arc<ApiServer>, [Pod; 3]) {
     let node = ready_node();
-    let run = |app: &str| node.run_pod(PodSpec::new(app).label("app", app)).unwrap();
-    let pods = ["victim", "friend", "other"].map(run);
+    let pods = ["victim", "friend", "other"].map(|app| run(&node, app));
     node.apply(FRIENDS_ONLY).unwrap();
     eventually("it is enforced", || !reaches(&node, &pods[2], &pods[0]));
     node.stop_agent().unwrap();
@@ -146,14 +132,14 @@ fn cluster() -> (Arc<ApiServer>, [Pod; 3]) {
 fn while_policies_are_not_listed_yet_nothing_is_decided() {
     let (api_server, [victim, friend, other]) = cluster();
     let node = &api_server.node;
-    let before = policies(node);
+    let before = ask(node, "bpf policy get -o json");
     api_server.knows_policies.store(false, Ordering::SeqCst);
     api_server.start_agent();
     eventually("it has asked for them", || node.agent_log().contains("networkpolicies"));
     let pod = node.sandbox().unwrap();
     assert!(fail(node, CniCall::new("STATUS").stdin(conf().to_string()), 50).contains("not all"));
     assert!(fail(node, CniCall::add(&pod, &conf()), 11).contains("ebpf-agent did not"));
-    assert_eq!(policies(node), before, "nothing was decided");
+    assert_eq!(ask(node, "bpf policy get -o json"), before, "nothing was decided");
     assert!(reaches(node, &friend, &victim) && !reaches(node, &other, &victim));
 
     api_server.knows_policies.store(true, Ordering::SeqCst);

@@ -3,84 +3,18 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails should panic")]
 
+mod attacker;
 mod plugin;
 mod raw;
 mod scene;
 
-use std::net::{Ipv4Addr, UdpSocket};
-use std::time::Duration;
+use std::net::Ipv4Addr;
 
-use lab::{Node, Pod, PodSpec};
-use plugin::ready_node;
+use attacker::{GATEWAY, Scene};
+use lab::Pod;
 use raw::{
-    ACK, BROADCAST, ICMP, Mac, Monitor, SYN, TCP, UDP, arp, frame, icmp, ip, ipv4, mac, send, tcp,
-    udp, unique,
+    BROADCAST, Mac, Monitor, SYN, TCP, UDP, arp, frame, ip, ipv4, mac, send, tcp, udp, unique,
 };
-use scene::FRIENDS_ONLY;
-
-const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 13, 0, 1);
-
-/// A friend whom the victim lets in, an attacker whom it does not; a bystander with no policy.
-struct Scene {
-    node: Node,
-    friend: Pod,
-    attacker: Pod,
-    victim: Pod,
-    bystander: Pod,
-    monitor: Monitor,
-}
-
-impl Scene {
-    fn new() -> Self {
-        let node = ready_node();
-        let pod = |name: &str| node.run_pod(PodSpec::new(name).label("app", name)).unwrap();
-        let [friend, attacker, victim, bystander] =
-            ["friend", "attacker", "victim", "bystander"].map(pod);
-        node.apply(FRIENDS_ONLY).unwrap();
-        let monitor = Monitor::new(&node);
-        let scene = Self { node, friend, attacker, victim, bystander, monitor };
-        // The policy is in force when the first honest packet is denied.
-        let honest = scene.ip(&scene.attacker, &scene.victim, UDP, &udp(1, 2));
-        let denied = |event: &raw::Event| event.reason == "denied by policy";
-        while scene.monitor.count(denied) == 0 {
-            send(&scene.node, &scene.attacker, &honest);
-            std::thread::yield_now();
-        }
-        scene
-    }
-
-    /// An honest frame around a payload.
-    fn ip(&self, from: &Pod, to: &Pod, protocol: u8, payload: &[u8]) -> Vec<u8> {
-        let packet = ipv4(ip(from), ip(to), protocol, (&[], 0), payload);
-        frame(mac(ip(to)), mac(ip(from)), 0x0800, &packet)
-    }
-
-    /// It is dropped where it leaves the pod, for this reason.
-    #[track_caller]
-    fn dropped(&self, from: &Pod, what: &str, reason: &str, frame: Vec<u8>) {
-        let frame = unique(frame);
-        send(&self.node, from, &frame);
-        // The kernel takes a VLAN tag out of the frame.
-        let length = frame.len() as u32 - if reason == "VLAN" { 4 } else { 0 };
-        let event = self.monitor.find(what, |event| event.length == length);
-        assert_eq!((event.hook.as_str(), event.reason.as_str()), ("from-pod", reason), "{what}");
-    }
-
-    /// It passes: at its end it is the first of a connection. A bridge that has not heard of the
-    /// receiver yet floods it to the others too, who drop it.
-    #[track_caller]
-    fn passes(&self, from: &Pod, what: &str, frame: Vec<u8>) {
-        let frame = unique(frame);
-        send(&self.node, from, &frame);
-        let is_it = |event: &raw::Event| event.length == frame.len() as u32;
-        self.monitor.find(what, |event| is_it(event) && !event.dropped && event.hook == "to-pod");
-        assert_eq!(
-            self.monitor.count(|event| is_it(event) && event.hook == "from-pod"),
-            0,
-            "{what}"
-        );
-    }
-}
 
 #[test]
 fn nobody_sends_as_another() {
@@ -225,124 +159,6 @@ fn odd_headers_are_no_way_round() {
         let packet = ipv4(ip(&s.friend), victim, UDP, (&options, 0), &udp(7, 8));
         frame(mac(victim), mac(ip(&s.friend)), 0x0800, &packet)
     });
-}
-
-#[test]
-fn fragments_are_judged_by_their_pair_and_answer_nothing() {
-    const MORE: u16 = 0x2000;
-    let s = Scene::new();
-    let (me, victim) = (ip(&s.attacker), ip(&s.victim));
-    let fragment = |from: &Pod, to: &Pod, field: u16, payload: &[u8]| {
-        let packet = ipv4(ip(from), ip(to), UDP, (&[], field), payload);
-        frame(mac(ip(to)), mac(ip(from)), 0x0800, &packet)
-    };
-    let first = fragment(&s.attacker, &s.victim, MORE, &udp(7, 8));
-    s.dropped(&s.attacker, "a first one", "denied by policy", first);
-    let later = fragment(&s.attacker, &s.victim, 2, &[0; 64]);
-    s.dropped(&s.attacker, "a later one", "fragment", later);
-    let tiny = ipv4(me, victim, TCP, (&[], MORE), &[0; 8]);
-    let tiny = frame(mac(victim), mac(me), 0x0800, &[&tiny[..], &[0]].concat());
-    s.dropped(&s.attacker, "a tiny first one", "fragment", tiny);
-    let tiny = ipv4(ip(&s.friend), victim, TCP, (&[], MORE), &[0; 8]);
-    let tiny = frame(mac(victim), mac(ip(&s.friend)), 0x0800, &[&tiny[..], &[0]].concat());
-    s.dropped(&s.friend, "a friend's tiny first one", "fragment", tiny);
-    // The victim asks the attacker, whose whole answer would pass.
-    s.passes(&s.victim, "a question", s.ip(&s.victim, &s.attacker, UDP, &udp(9, 10)));
-    let answer = fragment(&s.attacker, &s.victim, MORE, &udp(10, 9));
-    s.dropped(&s.attacker, "a fragment of an answer", "denied by policy", answer);
-
-    // With real sockets: what a friend sends in three fragments arrives.
-    let socket = |pod: &Pod| {
-        let bind = || UdpSocket::bind((ip(pod), 4000)).unwrap();
-        let socket = pod.sandbox.as_ref().unwrap().enter(&s.node, bind).unwrap();
-        socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-        socket
-    };
-    let [friend, victim_socket] = [socket(&s.friend), socket(&s.victim)];
-    friend.send_to(&[7; 4000], (victim, 4000)).unwrap();
-    let mut buffer = [0; 5000];
-    assert_eq!(victim_socket.recv(&mut buffer).unwrap(), 4000);
-}
-
-#[test]
-fn an_answer_answers_a_question() {
-    let s = Scene::new();
-    let denied = "denied by policy";
-    let to_victim = |protocol, payload: &[u8]| s.ip(&s.attacker, &s.victim, protocol, payload);
-    s.dropped(
-        &s.attacker,
-        "a SYN-ACK nobody asked for",
-        denied,
-        to_victim(TCP, &tcp(80, 5000, SYN | ACK)),
-    );
-    s.dropped(&s.attacker, "an ACK nobody asked for", denied, to_victim(TCP, &tcp(80, 5000, ACK)));
-    s.dropped(&s.attacker, "a datagram nobody asked for", denied, to_victim(UDP, &udp(53, 5000)));
-    s.dropped(
-        &s.attacker,
-        "an echo reply nobody asked for",
-        denied,
-        to_victim(ICMP, &icmp(0, 7, &[])),
-    );
-
-    s.passes(&s.victim, "a SYN", s.ip(&s.victim, &s.attacker, TCP, &tcp(5000, 80, SYN)));
-    s.passes(&s.victim, "a question", s.ip(&s.victim, &s.attacker, UDP, &udp(5000, 53)));
-    s.passes(&s.victim, "an echo request", s.ip(&s.victim, &s.attacker, ICMP, &icmp(8, 7, &[])));
-    s.dropped(&s.attacker, "from another port", denied, to_victim(UDP, &udp(54, 5000)));
-    s.dropped(&s.attacker, "to another port", denied, to_victim(UDP, &udp(53, 5001)));
-    s.dropped(&s.attacker, "by another protocol", denied, to_victim(TCP, &tcp(53, 5000, ACK)));
-    s.dropped(&s.attacker, "with another id", denied, to_victim(ICMP, &icmp(0, 8, &[])));
-    s.dropped(
-        &s.attacker,
-        "a request that poses as a reply",
-        denied,
-        to_victim(ICMP, &icmp(8, 7, &[])),
-    );
-    s.dropped(&s.attacker, "a new SYN the other way", denied, to_victim(TCP, &tcp(80, 5000, SYN)));
-    s.dropped(
-        &s.bystander,
-        "from another pod",
-        denied,
-        s.ip(&s.bystander, &s.victim, UDP, &udp(53, 5000)),
-    );
-
-    // The true answers arrive; what arrives and opens nothing has no event, so it is looked for.
-    for (what, protocol, payload) in [
-        ("a SYN-ACK", TCP, tcp(80, 5000, SYN | ACK)),
-        ("an answer", UDP, udp(53, 5000)),
-        ("an echo reply", ICMP, icmp(0, 7, &[])),
-    ] {
-        let shot = unique(to_victim(protocol, &payload));
-        assert!(raw::arrives(&s.node, &s.attacker, &s.victim, &shot), "{what}");
-    }
-}
-
-#[test]
-fn an_icmp_error_quotes_a_known_connection() {
-    let s = Scene::new();
-    let (me, victim) = (ip(&s.attacker), ip(&s.victim));
-    let quote = |from, to, protocol, payload: &[u8]| ipv4(from, to, protocol, (&[], 0), payload);
-    let error = |quoted: &[u8]| s.ip(&s.attacker, &s.victim, ICMP, &icmp(3, 0, quoted));
-    let unrelated = "unrelated ICMP error";
-    s.passes(&s.victim, "a question", s.ip(&s.victim, &s.attacker, UDP, &udp(6000, 53)));
-    for (what, quoted) in [
-        ("nothing", vec![]),
-        ("half a header", quote(victim, me, UDP, &[])[..12].to_vec()),
-        ("no ports", quote(victim, me, UDP, &[])),
-        ("another port", quote(victim, me, UDP, &udp(6001, 53))),
-        ("another's packet", quote(ip(&s.friend), me, UDP, &udp(6000, 53))),
-        ("the attacker's own", quote(me, victim, UDP, &udp(53, 6000))),
-    ] {
-        // Not padded: that would lengthen what is quoted.
-        let shot = error(&quoted);
-        let length = shot.len() as u32;
-        let before = s.monitor.count(|it| it.length == length && it.reason == unrelated);
-        send(&s.node, &s.attacker, &shot);
-        s.monitor.find(what, |_| {
-            s.monitor.count(|it| it.length == length && it.reason == unrelated) > before
-        });
-    }
-    let true_one = unique(error(&quote(victim, me, UDP, &udp(6000, 53))));
-    assert!(raw::arrives(&s.node, &s.attacker, &s.victim, &true_one));
 }
 
 #[test]

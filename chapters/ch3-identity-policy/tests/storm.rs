@@ -13,16 +13,11 @@ use std::time::{Duration, Instant};
 
 use lab::{Kind, Node, Pod, PodSpec};
 use plugin::{AGENT, ready_node};
-use scene::FRIENDS_ONLY;
+use scene::{FRIENDS_ONLY, ask};
 use serde_json::Value;
 
 fn run(node: &Node, name: &str, app: &str) -> Pod {
     node.run_pod(PodSpec::new(name).label("app", app)).unwrap()
-}
-
-fn ask(node: &Node, question: &str) -> Value {
-    let argv: Vec<_> = std::iter::once(lab::AGENT).chain(question.split(' ')).collect();
-    serde_json::from_str(&node.run(&argv).unwrap()).unwrap()
 }
 
 /// Both maps without their counters.

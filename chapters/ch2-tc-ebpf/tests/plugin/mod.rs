@@ -53,6 +53,11 @@ pub fn del(node: &Node, sandbox: &Sandbox, conf: &Value) {
     succeed(node, CniCall::del(sandbox, conf));
 }
 
+/// A pod's ping that must be answered.
+pub fn ping(node: &Node, from: &Sandbox, to: &str) {
+    from.run(node, &["ping", "-c1", "-W2", to]).unwrap();
+}
+
 /// A call that must succeed.
 pub fn succeed(node: &Node, call: CniCall) -> CniOutput {
     let output = node.cni(&call).unwrap();

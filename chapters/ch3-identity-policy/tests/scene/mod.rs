@@ -1,10 +1,12 @@
-//! What several tests set up: a policy, and a network outside of the node.
+//! What several tests set up and ask: a policy, pods, a network outside of the node.
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use std::net::Ipv4Addr;
+use std::time::{Duration, Instant};
 
-use lab::{Node, Sandbox};
+use lab::{Node, Pod, PodSpec, Sandbox};
+use serde_json::Value;
 
 /// Isolates the victim; lets in friends.
 pub const FRIENDS_ONLY: &str = "
@@ -37,4 +39,36 @@ pub fn outside(node: &Node) -> Sandbox {
     ))
     .unwrap();
     outside
+}
+
+/// Runs a pod that has its name as `app`.
+pub fn run(node: &Node, app: &str) -> Pod {
+    node.run_pod(PodSpec::new(app).label("app", app)).unwrap()
+}
+
+/// Does a pod's ping get an answer from another one?
+pub fn reaches(node: &Node, from: &Pod, to: &Pod) -> bool {
+    from.run(node, &["ping", "-c1", "-W1", &to.ip.unwrap().to_string()]).is_ok()
+}
+
+/// Asks the agent's command line; JSON.
+pub fn ask(node: &Node, question: &str) -> Value {
+    let argv: Vec<_> = std::iter::once(lab::AGENT).chain(question.split(' ')).collect();
+    serde_json::from_str(&node.run(&argv).unwrap()).unwrap()
+}
+
+/// Waits until something is so; it must be soon.
+#[track_caller]
+pub fn eventually(what: &str, is_so: impl FnMut() -> bool) {
+    within(Duration::from_secs(10), what, is_so);
+}
+
+/// Waits until something is so, for no longer than that.
+#[track_caller]
+pub fn within(patience: Duration, what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + patience;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "in {patience:?} not so: {what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
 }

@@ -1,0 +1,128 @@
+//! After ADD packets pass: from pod to pod, to the node and back, to the outside.
+
+#![allow(clippy::unwrap_used, reason = "a test that fails should panic")]
+
+mod plugin;
+
+use std::fs;
+use std::net::UdpSocket;
+use std::time::Duration;
+
+use lab::PodSpec;
+use plugin::{add, address, assert_no_pod_left, conf, conf_with, del, node, ping, ready_node};
+use serde_json::json;
+
+#[test]
+fn pods_and_node_reach_each_other() {
+    let node = ready_node();
+    let a = node.run_pod(PodSpec::new("a")).unwrap();
+    let b = node.run_pod(PodSpec::new("b")).unwrap();
+    let ip = |pod: &lab::Pod| pod.ip.unwrap().to_string();
+    a.run(&node, &["ping", "-c1", "-W2", &ip(&b)]).unwrap();
+    b.run(&node, &["ping", "-c1", "-W2", &ip(&a)]).unwrap();
+    a.run(&node, &["ping", "-c1", "-W2", "10.13.0.1"]).unwrap();
+    node.run(&["ping", "-c1", "-W2", &ip(&a)]).unwrap();
+    node.check_pod(&a).unwrap();
+    node.remove_pod("default", "a").unwrap();
+    node.remove_pod("default", "b").unwrap();
+    assert_no_pod_left(&node);
+}
+
+#[test]
+fn what_a_pod_sends_first_is_not_lost() {
+    let node = node();
+    let server = node.sandbox().unwrap();
+    let server_address = address(&add(&node, &server, &conf()));
+    let echo = server.enter(&node, || UdpSocket::bind("0.0.0.0:7").unwrap()).unwrap();
+    let pods: Vec<_> = (0..60).map(|_| node.sandbox().unwrap()).collect();
+    let asks = || {
+        // A second ARP request, a second later, would hide that the first one was lost.
+        fs::write("/proc/sys/net/ipv4/neigh/eth0/mcast_solicit", "1")?;
+        let socket = UdpSocket::bind("0.0.0.0:0")?;
+        socket.set_read_timeout(Some(Duration::from_secs(10)))?;
+        socket.connect((server_address.as_str(), 7))?;
+        socket.send(&[1])?;
+        socket.recv(&mut [0])
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while let Ok((1, from)) = echo.recv_from(&mut [0]) {
+                echo.send_to(&[1], from).unwrap();
+            }
+        });
+        let asking = pods.iter().map(|pod| {
+            scope.spawn(|| {
+                add(&node, pod, &conf());
+                pod.enter(&node, asks).unwrap()
+            })
+        });
+        let asked = asking.collect::<Vec<_>>().into_iter().map(|it| it.join());
+        let lost: Vec<_> = asked.filter(|it| !matches!(it, Ok(Ok(_)))).collect();
+        let _ = server.enter(&node, || UdpSocket::bind("0.0.0.0:0")?.send_to(&[], "127.0.0.1:7"));
+        assert!(lost.is_empty(), "{} of {}: {lost:?}", lost.len(), pods.len());
+    });
+}
+
+#[test]
+fn the_outside_answers_only_a_masqueraded_pod() {
+    for masquerades in [true, false] {
+        let node = node();
+        let pod = node.sandbox().unwrap();
+        let outside = node.sandbox().unwrap();
+        // The outside knows the node's address 192.0.2.1 and has no route to the pods.
+        let peer = outside.netns().rsplit('/').next().unwrap().to_string();
+        node.sh(&format!(
+            "ip link add uplink type veth peer name eth0 netns {peer}
+             ip addr add 192.0.2.1/24 dev uplink && ip link set uplink up
+             ip -n {peer} addr add 192.0.2.2/24 dev eth0 && ip -n {peer} link set eth0 up
+             until ip link show uplink | grep -q 'state UP'; do sleep 0.01; done"
+        ))
+        .unwrap();
+        add(&node, &pod, &conf_with(json!({ "ipMasq": masquerades })));
+        let ping = pod.run(&node, &["ping", "-c1", "-W1", "192.0.2.2"]);
+        assert_eq!(ping.is_ok(), masquerades, "{ping:?}");
+    }
+}
+
+#[test]
+fn traffic_between_pods_is_not_masqueraded() {
+    let node = node();
+    let [a, b] = [node.sandbox().unwrap(), node.sandbox().unwrap()];
+    add(&node, &a, &conf());
+    let b_address = address(&add(&node, &b, &conf()));
+    b.run(&node, &["nft", "add table ip t; add chain ip t in { type filter hook input priority 0; }; add rule ip t in ip saddr 10.13.0.2 counter accept"]).unwrap();
+    ping(&node, &a, &b_address);
+    let seen = b.run(&node, &["nft", "list", "chain", "ip", "t", "in"]).unwrap();
+    assert!(!seen.contains("packets 0"), "{seen}");
+}
+
+#[test]
+fn a_freed_address_is_reachable_at_once_by_who_knew_its_last_owner() {
+    let node = node();
+    let small = conf_with(json!({ "podcidr": "10.13.0.0/29" }));
+    let pods: Vec<_> = (0..6).map(|_| node.sandbox().unwrap()).collect();
+    let results: Vec<_> = pods[..5].iter().map(|pod| add(&node, pod, &small)).collect();
+    let freed = address(&results[3]);
+    ping(&node, &pods[0], &freed);
+    del(&node, &pods[3], &small);
+    assert_eq!(address(&add(&node, &pods[5], &small)), freed, "the only one left");
+    pods[0].run(&node, &["ping", "-c1", "-W1", &freed]).unwrap();
+}
+
+#[test]
+fn every_prefix_from_8_to_29_works() {
+    let node = node();
+    for prefix in 8..=29 {
+        let pod = node.sandbox().unwrap();
+        let changes = json!({
+            "name": format!("n{prefix}"), "bridge": format!("br{prefix}"),
+            "podcidr": format!("10.0.0.0/{prefix}"),
+        });
+        let conf = conf_with(changes);
+        let result = add(&node, &pod, &conf);
+        assert_eq!(result["ips"][0]["address"], format!("10.0.0.2/{prefix}"));
+        ping(&node, &pod, "10.0.0.1");
+        del(&node, &pod, &conf);
+        node.run(&["ip", "link", "del", &format!("br{prefix}")]).unwrap();
+    }
+}

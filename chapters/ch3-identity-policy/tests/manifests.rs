@@ -1,0 +1,102 @@
+//! The lab's manifests instead of an API server: broken ones, half ones, one object in two.
+
+#![allow(clippy::unwrap_used, reason = "a test that fails should panic")]
+
+mod plugin;
+mod scene;
+
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+use lab::{CniCall, Kind, Node};
+use plugin::{AGENT, BINARY, add, conf, fail, ready_node, traces};
+use scene::{FRIENDS_ONLY, ask, eventually, reaches, run};
+use serde_json::{Value, json};
+
+/// Isolates nobody, and is told of in the agent's status: so one knows that it has been seen.
+const TELLS: &str = "
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: { name: tells }
+spec: { podSelector: { matchLabels: { app: nobody } }, ingress: [{ ports: [{ port: 80 }] }] }
+";
+
+#[test]
+fn a_manifest_that_never_parsed_keeps_it_from_ready_and_adds_wait() {
+    let node = Node::new().unwrap();
+    node.install_plugin(Path::new(BINARY)).unwrap();
+    let broken = "{kind: NetworkPolicy, apiVersion: networking.k8s.io/v1, metadata: x}";
+    node.write_manifest("networkpolicy_default_x.yaml", broken).unwrap();
+    node.spawn_agent(Path::new(AGENT)).unwrap();
+    let said = || node.agent_log();
+    eventually("it says which manifest, and what of it", || {
+        said().contains("networkpolicy_default_x.yaml") && said().contains("metadata.name")
+    });
+    let pod = node.sandbox().unwrap();
+    let message = fail(&node, CniCall::add(&pod, &conf()), 11);
+    assert!(message.contains("ebpf-agent did not"), "{message}");
+    assert!(fail(&node, CniCall::new("STATUS").stdin(conf().to_string()), 50).contains("not all"));
+    assert!(!traces(&node).contains("veth"));
+    assert_eq!(ask(&node, "bpf policy get -o json"), json!([]), "nothing was decided");
+    node.write_manifest("networkpolicy_default_x.yaml", FRIENDS_ONLY).unwrap();
+    node.wait_for_agent(Duration::from_secs(10)).unwrap();
+    add(&node, &pod, &conf());
+}
+
+#[test]
+fn a_manifest_that_stops_parsing_keeps_its_last_good_content() {
+    let node = ready_node();
+    node.apply(FRIENDS_ONLY).unwrap();
+    let [victim, friend, other] = ["victim", "friend", "other"].map(|app| run(&node, app));
+    assert!(reaches(&node, &friend, &victim) && !reaches(&node, &other, &victim));
+    let name = "networkpolicy_default_friends-only.yaml";
+    for broken in ["{", "kind: NetworkPolicy", "", "[]", "{kind: Secret, apiVersion: v1}"] {
+        node.write_manifest(name, broken).unwrap();
+        // A second pod's ADD comes after it: the agent has seen both by then.
+        let after = run(&node, "after");
+        assert!(!reaches(&node, &other, &victim), "{broken:?}");
+        node.remove_pod("default", &after.spec.name).unwrap();
+    }
+    let problems = ask(&node, "status")["problems"].to_string();
+    assert!(problems.contains(name) && problems.contains("last good content"), "{problems}");
+    node.write_manifest("new.yaml", "{").unwrap();
+    eventually("a new one that is not understood is told of", || {
+        ask(&node, "status")["problems"].to_string().contains("new.yaml")
+    });
+    fs::remove_file(node.path("/run/lab/manifests/new.yaml")).unwrap();
+    // Half a rule would let in everybody: nobody looks before the file is closed.
+    let half = FRIENDS_ONLY.split("[{ pod").next().unwrap();
+    let path = node.path(format!("/run/lab/manifests/{name}"));
+    let mut file = std::fs::File::create(path).unwrap();
+    file.write_all(half.replace("[{ from:", "\n  - from:").as_bytes()).unwrap();
+    run(&node, "meanwhile");
+    assert!(!reaches(&node, &other, &victim));
+    drop(file);
+    eventually("closed, it is what it says", || reaches(&node, &other, &victim));
+    node.delete_object(Kind::NetworkPolicy, "default", "friends-only").unwrap();
+    eventually("it is gone when its file is", || reaches(&node, &other, &victim));
+}
+
+#[test]
+fn an_object_in_two_files_is_there_until_it_is_in_neither() {
+    let node = ready_node();
+    let both = format!("{FRIENDS_ONLY}---\n{}", FRIENDS_ONLY.replace("friends-only", "another"));
+    node.write_manifest("a.yaml", &both).unwrap();
+    node.write_manifest("b.yaml", FRIENDS_ONLY).unwrap();
+    let [victim, other] = ["victim", "other"].map(|app| run(&node, app));
+    let isolated_by =
+        |policies: Value| ask(&node, "endpoint get victim -o json")["ingress"] == policies;
+    let two = json!(["default/another", "default/friends-only"]);
+    eventually("both are", || isolated_by(two.clone()));
+    let another = FRIENDS_ONLY.replace("friends-only", "another");
+    node.write_manifest("a.yaml", &format!("{another}---\n{TELLS}")).unwrap();
+    eventually("seen", || ask(&node, "status")["problems"].to_string().contains("tells"));
+    assert!(isolated_by(two), "one of them is in the other file still");
+    fs::remove_file(node.path("/run/lab/manifests/b.yaml")).unwrap();
+    eventually("one is gone", || isolated_by(json!(["default/another"])));
+    assert!(!reaches(&node, &other, &victim));
+    fs::remove_file(node.path("/run/lab/manifests/a.yaml")).unwrap();
+    eventually("both are gone", || reaches(&node, &other, &victim));
+}
