@@ -47,15 +47,17 @@ shows() {
   grep -qE -- "$1" <<<"$output"
 }
 
-# soon COMMAND…: it succeeds within ten seconds, also on a busy machine. Only for what changes nothing.
+# soon COMMAND…: it succeeds within ten seconds, also on a busy machine.
 soon() {
   local output deadline=$((SECONDS + 10))
   until output=$("$@" 2>&1); do
-    [ "$SECONDS" -lt "$deadline" ] || break
+    if [ "$SECONDS" -ge "$deadline" ]; then
+      echo "$output"
+      return 1
+    fi
     sleep 0.1
   done
   echo "$output"
-  "$@" >/dev/null 2>&1
 }
 
 not_yet() {

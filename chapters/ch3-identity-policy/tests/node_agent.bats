@@ -18,6 +18,12 @@ API_SERVER_AWAY=/etc/kubernetes/kube-apiserver.yaml
 
 process_is_another() { agent_pid && not grep -wx "$1" <(agent_pid); }
 agent_is_another() { agent status && process_is_another "$1"; }
+# Without an API server there is no kubectl logs.
+newest_log_says() {
+  local log
+  log=$(find /var/log/pods/kube-system_ebpf-agent-*/ -name '*.log' -printf '%T@ %p\n' | sort -n | tail -n1 | cut -d' ' -f2)
+  grep "$1" "$log"
+}
 api_server_goes() {
   mv "$API_SERVER" "$API_SERVER_AWAY"
   eventually not kubectl get --raw /livez
@@ -75,7 +81,7 @@ api_server_comes() {
   [ "$(agent_pid)" = "$before" ]
   kill -KILL "$before"
   eventually process_is_another "$before"
-  sleep 5
+  eventually newest_log_says 'watching pods'
   api_server_comes
   stop_pings
   loss_is 0 from-my-pod-1
