@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use crate::markdown::{Token, anchors, split, tokens};
+use crate::regions;
 use crate::repository::{Document, all, files, root};
 
 /// Made by a build.
@@ -106,12 +107,9 @@ fn missing(
     let Some(source) = source else {
         return Some(format!("`{code}`: the line must name its file before it"));
     };
-    let opens = |line: &str| {
-        let line = line.trim().trim_end_matches("*/").trim_end();
-        line.split_once("#region ").is_some_and(|(_, name)| name == region)
-    };
     let file = file.as_deref().unwrap_or_default();
-    (!source.lines().any(opens)).then(|| format!("`{code}`: {file} has no region {region}"))
+    let why = regions::region(&source, region).err()?;
+    Some(format!("`{code}`: {file} {why}"))
 }
 
 /// The file that a document means: from its own folder, from the root, or by the end of its path

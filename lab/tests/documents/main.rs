@@ -5,12 +5,15 @@
 
 mod commands;
 mod console;
+mod errors;
 mod links;
 mod markdown;
 mod masks;
 mod names;
 mod output;
 mod policy;
+mod regions;
 mod repository;
 mod run;
+mod slides;
 mod translations;

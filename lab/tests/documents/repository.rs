@@ -49,6 +49,11 @@ pub fn english() -> Vec<Document> {
 
 /// All files of the repository, by their paths from the root.
 pub fn files() -> Vec<String> {
+    below("")
+}
+
+/// The files below a folder, by their paths from the root, in order. Links are not followed.
+pub fn below(folder: &str) -> Vec<String> {
     fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
         for entry in fs::read_dir(folder).unwrap() {
             let entry = entry.unwrap();
@@ -62,7 +67,7 @@ pub fn files() -> Vec<String> {
         }
     }
     let (root, mut found) = (root(), Vec::new());
-    walk(&root, &mut found);
+    walk(&root.join(folder), &mut found);
     let relative = |path: &PathBuf| path.strip_prefix(&root).unwrap().to_str().unwrap().to_string();
     let mut paths: Vec<_> = found.iter().map(relative).collect();
     paths.sort();

@@ -1,10 +1,9 @@
 //! docs/errors.md quotes what the programs here say. A quotation that nobody says any more is
 //! searched for in vain: so each is looked up in the sources.
 
-#![allow(clippy::unwrap_used, reason = "a test that fails should panic")]
-
 use std::fs;
-use std::path::{Path, PathBuf};
+
+use crate::repository::{Document, below, root};
 
 /// The section of what kubelet, the kernel and others say: there is nothing to look up.
 const OTHERS: &str = "From other programs";
@@ -12,10 +11,6 @@ const OTHERS: &str = "From other programs";
 /// Where the programs are that speak, each with all below it.
 const SPEAKERS: [&str; 7] =
     ["chapters", "cluster", "lab/src", "node", "scripts", "slides/tools", "vagrant"];
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
-}
 
 /// A text of a table's first column, and the section that it stands in.
 #[derive(Debug, PartialEq)]
@@ -111,19 +106,14 @@ fn variable(text: &str) -> Option<usize> {
     None
 }
 
-/// All files below, but tests and texts.
-fn sources(folder: &Path, found: &mut Vec<String>) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        let name = path.file_name().unwrap().to_str().unwrap();
-        if path.is_dir() {
-            if !["tests", "diffs", "target"].contains(&name) {
-                sources(&path, found);
-            }
-        } else if !name.ends_with(".md") && !name.ends_with(".bats") {
-            found.extend(fs::read_to_string(&path).ok().map(|text| as_printed(&text)));
-        }
-    }
+/// What the programs say: their sources, but for texts and tests.
+fn sources() -> Vec<String> {
+    let files = SPEAKERS.iter().flat_map(|folder| below(folder)).filter(|path| {
+        let is_text = path.contains("/diffs/") || path.ends_with(".md");
+        !(is_text || path.contains("/tests/") || path.ends_with(".bats"))
+    });
+    let text = |path: String| fs::read_to_string(root().join(path)).ok();
+    files.filter_map(text).map(|text| as_printed(&text)).collect()
 }
 
 /// Does some program say it?
@@ -134,14 +124,13 @@ fn is_said(text: &str, sources: &[String]) -> bool {
 }
 
 fn document(name: &str) -> Vec<Quotation> {
-    let text = fs::read_to_string(root().join("docs").join(name)).unwrap();
+    let text = Document::read(&format!("docs/{name}")).text;
     quotations(&text).unwrap_or_else(|why| panic!("docs/{name}: {why}"))
 }
 
 #[test]
 fn what_the_page_of_errors_quotes_is_said() {
-    let mut found = Vec::new();
-    SPEAKERS.iter().for_each(|folder| sources(&root().join(folder), &mut found));
+    let found = sources();
     let (others, ours): (Vec<_>, Vec<_>) =
         document("errors.md").into_iter().partition(|it| it.section == OTHERS);
     assert!(others.len() >= 10, "is there still a section {OTHERS:?}?");
