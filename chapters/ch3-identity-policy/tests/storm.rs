@@ -1,4 +1,4 @@
-//! Bad days of the agent: killed at any moment, maps that are full, pods by the thousand.
+//! Bad days of the agent: killed at any moment, pods by the thousand.
 
 #![allow(clippy::unwrap_used, reason = "a test that fails should panic")]
 
@@ -9,24 +9,15 @@ use std::collections::BTreeSet;
 use std::net::UdpSocket;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use lab::{Kind, Node, Pod, PodSpec};
 use plugin::{AGENT, ready_node};
-use scene::{FRIENDS_ONLY, ask};
+use scene::{FRIENDS_ONLY, maps};
 use serde_json::Value;
 
 fn run(node: &Node, name: &str, app: &str) -> Pod {
     node.run_pod(PodSpec::new(name).label("app", app)).unwrap()
-}
-
-/// Both maps without their counters.
-fn maps(node: &Node) -> (Value, BTreeSet<(u64, u64)>) {
-    let policy = ask(node, "bpf policy get -o json");
-    let pairs = policy.as_array().unwrap().iter();
-    let pairs =
-        pairs.map(|it| (it["source"].as_u64().unwrap(), it["destination"].as_u64().unwrap()));
-    (ask(node, "bpf endpoint list -o json"), pairs.collect())
 }
 
 /// What a fresh start makes of the same objects, with maps that were emptied before.
@@ -92,80 +83,6 @@ fn killed_a_hundred_times_while_pods_come_and_go_it_never_lets_in_who_is_denied(
     assert_eq!(after, maps_of_a_fresh_start(&node));
     let friend = run(&node, "friend", "friend");
     friend.run(&node, &["ping", "-c1", "-W2", &victim.ip.unwrap().to_string()]).unwrap();
-}
-
-/// Waits until `ebpf-agent status` tells of a problem, or of none.
-#[track_caller]
-fn wait_for_problem(node: &Node, problem: Option<&str>) {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    loop {
-        let problems = ask(node, "status")["problems"].to_string();
-        match problem {
-            Some(problem) if problems.contains(problem) => return,
-            None if problems == "[]" => return,
-            _ => assert!(Instant::now() < deadline, "{problem:?} is not {problems}"),
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-}
-
-/// An address of another node's pods.
-fn address(number: u32) -> std::net::Ipv4Addr {
-    (0x0a40_0000 + number).into()
-}
-
-/// A pod of another node with a label of its own.
-fn remote_pod(number: u32, addresses: &str) -> String {
-    format!(
-        "{{apiVersion: v1, kind: Pod, metadata: {{name: p{number}, uid: u{number}, labels: \
-         {{number: n{number}}}}}, spec: {{nodeName: other}}, status: {{podIPs: [{addresses}]}}}}"
-    )
-}
-
-#[test]
-fn a_full_policy_map_denies_says_so_and_recovers() {
-    let node = ready_node();
-    let [server, client] = ["server", "client"].map(|app| run(&node, app, app));
-    let reaches =
-        || client.run(&node, &["ping", "-c1", "-W1", &server.ip.unwrap().to_string()]).is_ok();
-    assert!(reaches());
-    // 262 identities, each isolated and reachable by all: 68,644 pairs.
-    let remote = (0..260).map(|it| remote_pod(it, &format!("{{ip: {}}}", address(it))));
-    node.write_manifest("remote.yaml", &remote.collect::<Vec<_>>().join("\n---\n")).unwrap();
-    node.apply(
-        "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: all-pods}, \
-         spec: {podSelector: {}, ingress: [{from: [{podSelector: {}}]}]}}",
-    )
-    .unwrap();
-    wait_for_problem(&node, Some("policy_map: it is full; what is left out is denied"));
-    let (_, pairs) = maps(&node);
-    assert!(pairs.len() <= 65_536 && pairs.len() > 65_000, "{}", pairs.len());
-    assert!(!pairs.iter().any(|(source, _)| *source == 0), "nobody is open to everybody");
-    node.remove_manifest("remote.yaml").unwrap();
-    wait_for_problem(&node, None);
-    assert!(reaches());
-    let after = maps(&node);
-    assert_eq!(after.1.len(), 4, "{after:?}");
-}
-
-#[test]
-fn a_full_endpoint_map_refuses_a_new_pod_says_so_and_recovers() {
-    let node = ready_node();
-    let old = run(&node, "old", "old");
-    // One pod of another node will do, if it has enough addresses.
-    let addresses: Vec<_> = (0..16_384u32).map(|it| format!("{{ip: {}}}", address(it))).collect();
-    let remote = remote_pod(0, &addresses.join(", "));
-    node.write_manifest("remote.yaml", &remote).unwrap();
-    wait_for_problem(&node, Some("endpoint_map: it is full; what is left out is denied"));
-    old.run(&node, &["ping", "-c1", "-W2", "10.13.0.1"]).unwrap();
-    // There is no room for it.
-    let pod = node.run_pod(PodSpec::new("new"));
-    assert!(pod.is_err(), "{pod:?}");
-    node.remove_manifest("remote.yaml").unwrap();
-    wait_for_problem(&node, None);
-    node.sync().unwrap();
-    let new = node.pod("default", "new").unwrap();
-    new.run(&node, &["ping", "-c1", "-W2", &old.ip.unwrap().to_string()]).unwrap();
 }
 
 /// How many pods, by default: `CHURN=10000 scripts/test --test storm` for a real storm.

@@ -49,7 +49,9 @@ impl Waiting {
                 _ if add.until > now => self.0.push(add),
                 Some(_) => refused.push(add.refuse("endpoint_map is full")),
                 None => {
-                    refused.push(add.refuse("its pod or namespace is not known to the API yet"))
+                    let told = wanted.problems.iter().find(|it| it.starts_with(&add.link));
+                    let unknown = "its pod or namespace is not known to the API yet";
+                    refused.push(add.refuse(told.map_or(unknown, String::as_str)));
                 }
             }
         }

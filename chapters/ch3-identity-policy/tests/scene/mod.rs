@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
@@ -55,6 +56,15 @@ pub fn reaches(node: &Node, from: &Pod, to: &Pod) -> bool {
 pub fn ask(node: &Node, question: &str) -> Value {
     let argv: Vec<_> = std::iter::once(lab::AGENT).chain(question.split(' ')).collect();
     serde_json::from_str(&node.run(&argv).unwrap()).unwrap()
+}
+
+/// Both maps without their counters.
+pub fn maps(node: &Node) -> (Value, BTreeSet<(u64, u64)>) {
+    let policy = ask(node, "bpf policy get -o json");
+    let pairs = policy.as_array().unwrap().iter();
+    let pairs =
+        pairs.map(|it| (it["source"].as_u64().unwrap(), it["destination"].as_u64().unwrap()));
+    (ask(node, "bpf endpoint list -o json"), pairs.collect())
 }
 
 /// Waits until something is so; it must be soon.
