@@ -2,7 +2,8 @@
 //!
 //! `UPDATE=1 cargo test -p lab --test documents` writes what is printed into the documents;
 //! `DOCUMENT=chapters/ch1` runs those whose path begins so; `PLACE=cluster` runs the blocks that
-//! need the node of `scripts/cluster`, as `scripts/test --node` does.
+//! need the node of `scripts/cluster`, as `scripts/test --node` does, and `PLACE=vm` those around
+//! and in the VM, as `scripts/test-vagrant` does.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -20,14 +21,15 @@ fn every_command_of_the_documents_prints_what_they_say() {
         english().into_iter().filter(|document| document.path.starts_with(&wanted)).collect();
     let place = match env::var("PLACE").as_deref() {
         Ok("cluster") => Place::Cluster,
-        Ok(other) => panic!("PLACE={other}: there is only `cluster`"),
+        Ok("vm") => Place::Vm,
+        Ok(other) => panic!("PLACE={other}: there are `cluster` and `vm`"),
         Err(_) => Place::Lab,
     };
     say_what_does_not_run(&documents, place);
     let check = |document: &Document| run::check(document, place, update);
-    // The cluster, stories, and readers of the trace: the machine has one of each.
+    // Cluster, VM, stories, and readers of the trace: the machine has one of each.
     let is_alone = |document: &Document| {
-        place == Place::Cluster || ["trace", "demo"].iter().any(|it| document.text.contains(it))
+        place != Place::Lab || ["trace", "demo"].iter().any(|it| document.text.contains(it))
     };
     let (alone, together): (Vec<_>, Vec<_>) = documents.iter().partition(|it| is_alone(it));
     let mut wrong: Vec<String> = std::thread::scope(|scope| {
@@ -57,7 +59,7 @@ fn say_what_does_not_run(documents: &[Document], runs: Place) {
         let where_else = match place {
             Place::Lab => "on the lab, by scripts/test",
             Place::Cluster => "on the cluster, by scripts/test --node",
-            Place::Vm => "in the VM, by hand",
+            Place::Vm => "around the VM, by scripts/test-vagrant",
             Place::ByHand => "by hand",
         };
         let line =

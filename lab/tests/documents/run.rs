@@ -52,7 +52,8 @@ impl Scene {
             Place::Cluster => {
                 "scripts/cluster shell true 2>/dev/null && echo the cluster; scripts/cluster down"
             }
-            _ => "scripts/lab down --all",
+            Place::Vm => "true", // its owner ends it
+            Place::Lab | Place::ByHand => "scripts/lab down --all",
         });
         assert!(success, "cannot clean up: {output:?}");
         output
