@@ -10,6 +10,10 @@ pub mod ct;
 
 /// Where all maps are pinned, as in the talk.
 pub const GLOBALS: &str = "/sys/fs/bpf/tc/globals";
+/// What both programs read or write.
+pub const MAPS: [&str; 7] = [
+    "endpoint_map", "policy_map", "epoch_map", "ct_map", "metrics_map", "events", "listening_map",
+];
 
 /// `struct endpoint` but for `since`: who has an address.
 #[repr(C)]
@@ -70,6 +74,11 @@ impl EndpointEntry {
     }
     // #endregion versions
 
+    /// The latest epoch that it speaks of.
+    pub fn newest(&self) -> u32 {
+        self.versions[0].since.max(self.versions[1].since)
+    }
+
     fn index_at(&self, epoch: u32) -> Option<usize> {
         let counts = |index: &usize| self.versions[*index].since <= epoch;
         [1, 0].into_iter().filter(counts).max_by_key(|&index| self.versions[index].since)
@@ -114,6 +123,11 @@ impl PolicyEntry {
     /// The same entry, and it ends with this epoch; 0: it does not.
     pub fn until(self, until: u32) -> Self {
         Self { until, ..self }
+    }
+
+    /// The latest epoch that it speaks of.
+    pub fn newest(&self) -> u32 {
+        self.since.max(self.until)
     }
 
     /// Does it count in this epoch?
@@ -230,7 +244,7 @@ pub fn policy_map() -> Result<PolicyMap> {
 
 fn named<M>(name: &str, map: impl FnOnce(MapData) -> Result<M, MapError>) -> Result<M> {
     map(open(name)?).with_context(|| {
-        format!("{GLOBALS}/{name} has another layout: delete the node's pods, then run: rm -r {GLOBALS}")
+        format!("{GLOBALS}/{name} has another layout than this build's; run: rm -r {GLOBALS}")
     })
 }
 

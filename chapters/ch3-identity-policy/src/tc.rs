@@ -12,6 +12,8 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use aya::maps::MapInfo;
+use aya::programs::ProgramInfo;
 use libbpf_rs::skel::{OpenSkel, SkelBuilder as _};
 use libbpf_rs::{
     PrintLevel, ProgramHandle, TC_EGRESS, TC_INGRESS, TcAttachPoint, TcHook, TcHookBuilder,
@@ -20,7 +22,7 @@ use nix::net::if_::if_nametoindex;
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 
 use crate::lock;
-use crate::maps::GLOBALS;
+use crate::maps::{GLOBALS, MAPS};
 
 mod skeleton {
     #![allow(missing_docs, missing_debug_implementations, clippy::all, clippy::restriction)]
@@ -43,31 +45,40 @@ pub struct Programs {
 }
 
 impl Programs {
-    /// Each program with its hook, as seen from the node: what the pod sends comes in.
-    fn hooks(&self, host_link: &str) -> Result<[(&'static str, TcHook); 2]> {
+    /// Each program with its hook, as seen from the node: what the pod sends comes in. `to_pod` is
+    /// the first: with `from_pod` alone, the pod would be open to whoever is no pod of this node.
+    fn hooks(&self, host_link: &str) -> Result<[(&ProgramHandle, TcHook); 2]> {
         Ok([
-            ("from_pod", hook(&self.from_pod, TC_INGRESS, host_link)?),
-            ("to_pod", hook(&self.to_pod, TC_EGRESS, host_link)?),
+            (&self.to_pod, hook(&self.to_pod, TC_EGRESS, host_link)?),
+            (&self.from_pod, hook(&self.from_pod, TC_INGRESS, host_link)?),
         ])
     }
 }
 
 // #region attach
-/// Attaches the programs to a host end. Fixed handle and priority and "replace": done twice,
-/// each is still there once. Without an endpoint in the map they drop all but ARP on its way in.
-pub fn attach(host_link: &str) -> Result<()> {
-    for (name, mut hook) in programs()?.hooks(host_link)? {
+/// Attaches the programs to a host end, unless they are there, and says whether it had to. Fixed
+/// handle and priority and "replace": the kernel puts a program in another one's place in one step,
+/// so an upgrade leaves no gap. Without an endpoint in the map they drop all but ARP on its way in.
+pub fn attach(host_link: &str) -> Result<bool> {
+    let mut attached = false;
+    for (program, mut hook) in programs()?.hooks(host_link)? {
+        if hook.query().is_ok_and(|id| id == program.id()) {
+            continue;
+        }
         hook.create().with_context(|| format!("cannot make clsact on {host_link}"))?;
-        hook.attach()
-            .with_context(|| format!("cannot attach {name} to {host_link}: {}", said()))?;
+        hook.attach().with_context(|| {
+            format!("cannot attach {} to {host_link}: {}", program.name().display(), said())
+        })?;
+        attached = true;
     }
-    Ok(())
+    Ok(attached)
 }
 // #endregion attach
 
-/// CHECK: are there filters? An older plugin's programs are too: they work until the pod ends.
+/// CHECK: are there filters? An older plugin's programs are too: the agent will replace them.
 pub fn check(host_link: &str) -> Result<()> {
-    for (name, mut hook) in programs()?.hooks(host_link)? {
+    for (program, mut hook) in programs()?.hooks(host_link)? {
+        let name = program.name().display();
         ensure!(hook.query().is_ok(), "{host_link} has no eBPF filter {name}");
     }
     Ok(())
@@ -100,13 +111,27 @@ pub fn programs() -> Result<Programs> {
     load_and_pin()
 }
 
-/// The pinned programs, if they are of this build: older ones are never attached to a new pod.
+/// The pinned programs, if they are of this build, and if the pinned maps are theirs: others are
+/// never attached.
 fn pinned() -> Result<Option<Programs>> {
     let Some(from_pod) = program_at(FROM_POD, "from_pod")? else { return Ok(None) };
     let Some(to_pod) = program_at(TO_POD, "to_pod")? else { return Ok(None) };
     let programs = Programs { from_pod, to_pod };
     let is_ours = fs::read_link(STAMP).is_ok_and(|text| text.as_os_str() == stamp(&programs));
-    Ok(is_ours.then_some(programs))
+    Ok((is_ours && have_the_pinned_maps()?).then_some(programs))
+}
+
+/// Somebody may have removed the maps' pins, or mounted another bpffs: then what the agent writes is
+/// not what these programs read.
+fn have_the_pinned_maps() -> Result<bool> {
+    let theirs = [FROM_POD, TO_POD].map(|pin| ProgramInfo::from_pin(pin)?.map_ids());
+    let [from_pod, to_pod] = theirs.map(|ids| ids.map(Option::unwrap_or_default));
+    let (from_pod, to_pod) = (from_pod?, to_pod?);
+    let is_pinned = |name: &&str| {
+        let map = MapInfo::from_pin(format!("{GLOBALS}/{name}"));
+        map.is_ok_and(|map| from_pod.contains(&map.id()) && to_pod.contains(&map.id()))
+    };
+    Ok(MAPS.iter().all(is_pinned))
 }
 
 fn program_at(pin: &str, name: &str) -> Result<Option<ProgramHandle>> {
@@ -162,8 +187,8 @@ fn refusal(error: &libbpf_rs::Error) -> anyhow::Error {
             "this process may not load eBPF programs: it needs CAP_BPF and CAP_NET_ADMIN".into()
         }
         _ if said().contains("couldn't reuse pinned map") => format!(
-            "a pinned map has another layout than this build's: delete the node's pods, then \
-             run: rm -r {GLOBALS}"
+            "a pinned map has another layout than this build's; run: rm -r {GLOBALS} (pods keep \
+             the last policies until the agent has filled new maps)"
         ),
         _ => "the kernel refused the eBPF programs".into(),
     };

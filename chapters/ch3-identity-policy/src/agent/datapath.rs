@@ -75,12 +75,23 @@ impl Datapath {
         self.endpoints = entries.collect::<Result<_, _>>().context("cannot read endpoint_map")?;
         let entries = self.policy_map.iter();
         self.policy = entries.collect::<Result<_, _>>().context("cannot read policy_map")?;
+        self.compare_epoch()?;
         let epoch = self.epoch;
         let dead = self.endpoints.iter().filter(|(_, entry)| entry.at(epoch).is_none());
         self.dead.endpoints = dead.map(|(address, _)| *address).collect();
         let dead = self.policy.iter().filter(|(_, entry)| !entry.is_at(epoch));
         self.dead.policy = dead.map(|(key, _)| *key).collect();
         self.unknown = true;
+        Ok(())
+    }
+
+    /// The epoch never goes back: what was, and ended, would count again. An agent that was killed
+    /// may have written for the next one; what is further ahead had another epoch_map.
+    fn compare_epoch(&mut self) -> Result<()> {
+        let epochs = self.endpoints.values().map(EndpointEntry::newest);
+        let last = epochs.chain(self.policy.values().map(PolicyEntry::newest)).max().unwrap_or(0);
+        let now = self.epoch_map.get()?;
+        self.epoch = self.epoch.max(now).max(if last > now + 1 { last } else { now });
         Ok(())
     }
 

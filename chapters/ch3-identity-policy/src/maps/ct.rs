@@ -1,5 +1,6 @@
 //! `ct_map`: each pod's two tables of connections (`bpf/conntrack.h`).
 
+use std::fs;
 use std::mem::size_of;
 use std::os::fd::{AsFd as _, AsRawFd as _};
 
@@ -55,6 +56,9 @@ unsafe impl aya::Pod for CtEntry {}
 /// One of the tables.
 pub type Table = HashMap<MapData, CtKey, CtEntry>;
 
+/// Where the tables are pinned by their number: without a pin only CAP_SYS_ADMIN could open one.
+const TABLES: &str = "/sys/fs/bpf/tc/globals/ct_tables";
+
 /// `ct_map`, and how many endpoints have tables in it: those with an id below.
 #[derive(Debug)]
 pub struct Tables {
@@ -68,11 +72,11 @@ impl Tables {
         let path = format!("{GLOBALS}/ct_map");
         let map = MapHandle::from_pinned_path(&path)
             .with_context(|| format!("cannot open {path}; does ebpf-agent run?"))?;
-        let mut tables = Self { map, endpoints: 1 }; // ids begin with 1
-        while tables.id_of(2 * tables.endpoints + 1)?.is_some() {
-            tables.endpoints += 1;
+        let mut endpoints = 1; // ids begin with 1
+        while map.lookup(&(2 * endpoints + 1u32).to_ne_bytes(), MapFlags::ANY)?.is_some() {
+            endpoints += 1;
         }
-        Ok(tables)
+        Ok(Self { map, endpoints })
     }
 
     // #region make
@@ -83,25 +87,15 @@ impl Tables {
         if endpoints <= self.endpoints {
             return Ok(());
         }
-        let entries = (256 * num_possible_cpus()? as u32).max(4096);
-        let options = libbpf_sys::bpf_map_create_opts {
-            sz: size_of::<libbpf_sys::bpf_map_create_opts>() as libbpf_sys::size_t,
-            ..Default::default()
-        };
-        let create = |_| {
-            let (key, value) = (size_of::<CtKey>() as u32, size_of::<CtEntry>() as u32);
-            MapHandle::create(MapType::LruHash, Some("ct_table"), key, value, entries, &options)
-        };
-        let indices = 2 * self.endpoints..2 * endpoints;
-        let made: Vec<_> = indices.clone().map(create).collect::<Result<_, _>>()?;
-        let keys: Vec<u8> = indices.clone().flat_map(u32::to_ne_bytes).collect();
-        let values: Vec<u8> = made
-            .iter()
-            .flat_map(|table| table.as_fd().as_raw_fd().to_ne_bytes())
-            .collect();
-        self.map
-            .update_batch(&keys, &values, made.len() as u32, MapFlags::ANY, MapFlags::ANY)
-            .context("cannot write ct_map")?;
+        fs::create_dir_all(TABLES).with_context(|| format!("cannot make {TABLES}"))?;
+        let numbers = 2 * self.endpoints..2 * endpoints;
+        let tables = numbers.clone().map(table).collect::<Result<Vec<_>>>()?;
+        let keys: Vec<u8> = numbers.flat_map(u32::to_ne_bytes).collect();
+        let fd = |table: &MapHandle| table.as_fd().as_raw_fd().to_ne_bytes();
+        let values: Vec<u8> = tables.iter().flat_map(fd).collect();
+        let count = tables.len() as u32;
+        let written = self.map.update_batch(&keys, &values, count, MapFlags::ANY, MapFlags::ANY);
+        written.context("cannot write ct_map")?;
         self.endpoints = endpoints;
         Ok(())
     }
@@ -114,17 +108,28 @@ impl Tables {
 
     /// All tables.
     pub fn all(&self) -> Result<Vec<Table>> {
-        let mut tables = Vec::new();
-        for index in 0..2 * self.endpoints {
-            let Some(id) = self.id_of(index)? else { continue };
-            tables.push(HashMap::try_from(Map::LruHashMap(MapData::from_id(id)?))?);
-        }
-        Ok(tables)
+        let open = |number| {
+            let path = format!("{TABLES}/{number}");
+            let table = MapData::from_pin(&path).with_context(|| format!("cannot open {path}"))?;
+            Ok(HashMap::try_from(Map::LruHashMap(table))?)
+        };
+        (2..2 * self.endpoints).map(open).collect()
     }
+}
 
-    /// User space sees the id of a table, not the table.
-    fn id_of(&self, index: u32) -> Result<Option<u32>> {
-        let id = self.map.lookup(&index.to_ne_bytes(), MapFlags::ANY)?;
-        Ok(id.and_then(|id| id.try_into().ok()).map(u32::from_ne_bytes))
-    }
+/// Makes a table and pins it.
+fn table(number: u32) -> Result<MapHandle> {
+    let entries = (256 * num_possible_cpus()? as u32).max(4096);
+    let (key, value) = (size_of::<CtKey>() as u32, size_of::<CtEntry>() as u32);
+    let options = libbpf_sys::bpf_map_create_opts {
+        sz: size_of::<libbpf_sys::bpf_map_create_opts>() as libbpf_sys::size_t,
+        ..Default::default()
+    };
+    let table =
+        MapHandle::create(MapType::LruHash, Some("ct_table"), key, value, entries, &options);
+    let mut table = table.context("cannot make a table of connections")?;
+    let path = format!("{TABLES}/{number}");
+    let _ = fs::remove_file(&path); // of an agent that was killed here
+    table.pin(&path).with_context(|| format!("cannot pin {path}"))?;
+    Ok(table)
 }
