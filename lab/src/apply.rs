@@ -79,7 +79,7 @@ impl Node {
     pub fn create_pod(&self, spec: PodSpec) -> Result<()> {
         match self.run_pod(spec) {
             Err(RunPodError::Lab(error)) => return Err(error),
-            Err(error @ RunPodError::Plugin(_)) => eprintln!("warning: {error}"),
+            Err(error @ RunPodError::Plugin { .. }) => eprintln!("warning: {error}"),
             Err(RunPodError::NotReady(_)) | Ok(_) => {}
         }
         Ok(())
