@@ -7,6 +7,7 @@ use crate::cni::{CniCall, CniOutput};
 use crate::kubelet::{NO_CONFIGURATION, RunPodError};
 use crate::netconf::Network;
 use crate::node::{CNI_BIN, CNI_CONF, Node};
+use crate::out::warn;
 use crate::pod::Pod;
 use crate::sandbox::Sandbox;
 
@@ -64,7 +65,7 @@ impl Node {
                 return Err(failed(error_of(&output)));
             }
             if !output.stderr.is_empty() {
-                eprint!("{}", output.stderr);
+                warn(output.stderr.trim_end());
             }
             result = Some(output.json().map_err(unusable)?);
         }

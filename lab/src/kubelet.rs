@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::containerd::{node_call, text_of};
 use crate::node::Node;
+use crate::out::warn;
 use crate::pod::{Phase, Pod, PodSpec, now};
 
 /// What kubelet says while the directory of configurations is empty.
@@ -160,7 +161,7 @@ impl Node {
             }
             Err(error) => {
                 if let Err(del) = self.del_pod(pod, &sandbox) {
-                    eprintln!("lab: DEL after a failed ADD: {del:#}");
+                    warn(format_args!("lab: DEL after a failed ADD: {del:#}"));
                 }
                 sandbox.remove(self)?;
                 pod.sandbox = None;

@@ -4,6 +4,8 @@
 //! what an agent sees of the API server. Tests make their own node, gone when dropped; people
 //! keep one by the `lab` command.
 
+#![deny(clippy::print_stdout, clippy::print_stderr, reason = "they panic: see out.rs")]
+
 mod agent;
 mod apply;
 mod cni;
@@ -15,6 +17,7 @@ mod namespaces;
 mod netconf;
 mod node;
 mod object;
+mod out;
 mod pod;
 mod processes;
 mod sandbox;
@@ -28,5 +31,6 @@ pub use kind::Kind;
 pub use kubelet::{NodeStatus, RunPodError};
 pub use node::Node;
 pub use object::{Object, check_name};
+pub use out::{is_incomplete, say, warn};
 pub use pod::{Phase, Pod, PodSpec};
 pub use sandbox::Sandbox;

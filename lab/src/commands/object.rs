@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use lab::{Kind, Object};
+use lab::{Kind, Object, say};
 
 use super::{Namespace, running};
 
@@ -76,7 +76,7 @@ fn read_file(path: &Path) -> Result<String> {
 /// `lab apply`
 pub fn apply(name: &str, objects: &[Object]) -> Result<()> {
     let lines = running(name)?.1.apply_objects(objects)?;
-    lines.iter().for_each(|line| println!("{line}"));
+    lines.iter().for_each(say);
     Ok(())
 }
 
@@ -88,7 +88,7 @@ pub fn create(name: &str, command: CreateCommand) -> Result<()> {
         bail!("namespaces {name:?} already exists");
     }
     node.apply_objects(&[Object::namespace(&name, &labels_from(&labels)?)?])?;
-    println!("namespace/{name} created");
+    say(format_args!("namespace/{name} created"));
     Ok(())
 }
 
@@ -98,11 +98,11 @@ pub fn delete(name: &str, objects: &[Object], selection: &Selection) -> Result<(
     if let Some(kind) = selection.kind {
         for name in &selection.names {
             node.delete_object(kind, &selection.namespace.namespace, name)?;
-            println!("{} {name:?} deleted", kind.resource());
+            say(format_args!("{} {name:?} deleted", kind.resource()));
         }
         return Ok(());
     }
-    node.delete_objects(objects)?.iter().for_each(|line| println!("{line}"));
+    node.delete_objects(objects)?.iter().for_each(say);
     Ok(())
 }
 
@@ -125,7 +125,7 @@ pub fn label(
     node.label(kind, namespace, name, &changes)?;
     let only_removed = changes.iter().all(|(_, value)| value.is_none());
     let what = if only_removed { "unlabeled" } else { "labeled" };
-    println!("{}/{name} {what}", kind.resource());
+    say(format_args!("{}/{name} {what}", kind.resource()));
     Ok(())
 }
 

@@ -1,5 +1,6 @@
 //! The daemon: loads the programs, watches, reconciles, serves.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,8 +62,8 @@ async fn serve(options: Options) -> Result<()> {
         tokio::spawn(async move {
             if done.await.is_ok() {
                 ready_sender.send_replace(true);
-                // For whoever waits: from now on ADD works.
-                println!("READY");
+                // For whoever waits: from now on ADD works. There may be nobody.
+                let _ = writeln!(std::io::stdout(), "READY");
             }
         });
         engine.run(changes, first).await;
