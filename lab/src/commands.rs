@@ -12,7 +12,7 @@ use std::process::{Command as Process, ExitCode};
 
 use anyhow::{Context as _, Result, bail};
 use lab::registry::{self, Entry};
-use lab::{Node, say};
+use lab::{InForce, Node, PATIENCE, say, warn};
 
 pub use agent::AgentCommand;
 pub use get::Listed;
@@ -97,6 +97,14 @@ fn running(name: &str) -> Result<(Entry, Node)> {
     let node = entry.node().with_context(|| format!("run `lab down --node {name}` to clean up"))?;
     node.sync()?;
     Ok((entry, node))
+}
+
+/// Waits until what was changed holds; or it cannot, and that is said.
+fn settle(node: &Node) -> Result<()> {
+    if node.wait_until_in_force(PATIENCE)? == InForce::AgentDoesNotRun {
+        warn("warning: the agent does not run: what you have changed holds when it is READY again");
+    }
+    Ok(())
 }
 
 /// Runs a command for a person and passes its exit status on.

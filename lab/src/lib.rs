@@ -10,6 +10,7 @@ mod agent;
 mod apply;
 mod cni;
 mod containerd;
+mod in_force;
 mod kind;
 mod kubelet;
 mod manifests;
@@ -27,6 +28,7 @@ pub mod registry;
 
 pub use agent::AGENT;
 pub use cni::{CniCall, CniOutput, feed};
+pub use in_force::{InForce, PATIENCE};
 pub use kind::Kind;
 pub use kubelet::{NodeStatus, RunPodError};
 pub use node::Node;

@@ -64,7 +64,7 @@ enum Command {
         #[arg(short, long, value_enum)]
         output: Option<Output>,
     },
-    /// Apply objects: namespaces, network policies, pods
+    /// Apply objects: namespaces, network policies, pods; returns when they hold
     Apply {
         /// Files, directories of files, or - for stdin
         #[arg(short = 'f', long = "filename", value_name = "FILE", num_args = 1.., required = true)]

@@ -5,7 +5,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result};
 use lab::{AGENT, Node, say};
 
-use super::running;
+use super::{running, settle};
 
 /// `lab agent …`
 #[derive(Debug, clap::Subcommand)]
@@ -27,6 +27,7 @@ pub fn agent(name: &str, command: AgentCommand) -> Result<()> {
         AgentCommand::Start => {
             node.start_agent(&node.agent_program().with_context(|| none(&node))?)?;
             node.sync()?; // now pods get what they waited for
+            settle(&node)?;
             say("agent started");
         }
         AgentCommand::Log => node.agent_log().lines().for_each(say),

@@ -8,7 +8,7 @@ use std::{fs, io};
 use anyhow::{Context as _, Result, bail, ensure};
 use lab::{Kind, Object, say};
 
-use super::{Namespace, running};
+use super::{Namespace, running, settle};
 
 /// `lab create …`
 #[derive(Debug, clap::Subcommand)]
@@ -75,9 +75,9 @@ fn read_file(path: &Path) -> Result<String> {
 
 /// `lab apply`
 pub fn apply(name: &str, objects: &[Object]) -> Result<()> {
-    let lines = running(name)?.1.apply_objects(objects)?;
-    lines.iter().for_each(say);
-    Ok(())
+    let (_, node) = running(name)?;
+    node.apply_objects(objects)?.iter().for_each(say);
+    settle(&node)
 }
 
 /// `lab create`
@@ -89,7 +89,7 @@ pub fn create(name: &str, command: CreateCommand) -> Result<()> {
     }
     node.apply_objects(&[Object::namespace(&name, &labels_from(&labels)?)?])?;
     say(format_args!("namespace/{name} created"));
-    Ok(())
+    settle(&node)
 }
 
 /// `lab delete`
@@ -100,10 +100,10 @@ pub fn delete(name: &str, objects: &[Object], selection: &Selection) -> Result<(
             node.delete_object(kind, &selection.namespace.namespace, name)?;
             say(format_args!("{} {name:?} deleted", kind.resource()));
         }
-        return Ok(());
+    } else {
+        node.delete_objects(objects)?.iter().for_each(say);
     }
-    node.delete_objects(objects)?.iter().for_each(say);
-    Ok(())
+    settle(&node)
 }
 
 /// `lab label`
@@ -126,7 +126,7 @@ pub fn label(
     let only_removed = changes.iter().all(|(_, value)| value.is_none());
     let what = if only_removed { "unlabeled" } else { "labeled" };
     say(format_args!("{}/{name} {what}", kind.resource()));
-    Ok(())
+    settle(&node)
 }
 
 /// `KEY=VALUE` for each label.

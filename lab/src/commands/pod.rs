@@ -1,7 +1,7 @@
 //! Pods: run, remove, list.
 
 use anyhow::Result;
-use lab::{Node, Phase, PodSpec, say};
+use lab::{Node, PATIENCE, Phase, PodSpec, say};
 
 use super::get::{Listed, labels_of};
 use super::object::labels_from;
@@ -37,16 +37,17 @@ pub fn pod(node: &str, command: PodCommand) -> Result<()> {
     let (_, node) = running(node)?;
     match command {
         PodCommand::Run { name, namespace, labels } => {
-            run(&node, name, namespace.namespace, &labels)
+            run(&node, name, namespace.namespace, &labels)?;
         }
         PodCommand::Rm { names, namespace } => {
             for name in names {
                 node.remove_pod(&namespace.namespace, &name)?;
                 say(format_args!("pod \"{name}\" deleted"));
             }
-            Ok(())
         }
     }
+    node.wait_until_in_force(PATIENCE)?; // that no agent runs its plugin has said
+    Ok(())
 }
 
 fn run(node: &Node, name: String, namespace: String, labels: &[String]) -> Result<()> {

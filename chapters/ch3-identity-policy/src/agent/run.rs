@@ -50,7 +50,8 @@ async fn serve(options: Options) -> Result<()> {
     let (view_sender, view) = watch::channel(Arc::new(View::default()));
     let (ready_sender, ready) = watch::channel(false);
     let metrics = Metrics::default();
-    let api = Api { engine, view, monitor: monitor.clone(), ready, metrics: metrics.clone() };
+    let (monitor_of_api, read) = (monitor.clone(), stores.read.clone());
+    let api = Api { engine, view, read, monitor: monitor_of_api, ready, metrics: metrics.clone() };
     let listener = server::listen(Path::new(api::SOCKET))?;
     let served = axum::serve(listener, server::router(api)).into_future();
 
