@@ -19,8 +19,10 @@ pub mod rule;
 pub mod verdicts;
 pub mod wanted;
 
+pub mod changes;
 pub mod datapath;
 pub mod engine;
+pub mod grace;
 pub mod waiting;
 
 pub mod events;

@@ -138,7 +138,7 @@ fn a_mark_that_a_pod_sets_goes_no_further_than_the_pod() {
     let id = friend.unwrap()["id"].as_u64().unwrap() as u32;
     let pod = s.other.sandbox.as_ref().unwrap();
     let to = (ip(&s.victim), 2000);
-    for mark in [id << 16 | 0x0f00, 1 << 16 | 0x0f00, 0x0f00] {
+    for mark in [id << 16 | 0x0f00, id << 16 | 0x0fff, 1 << 16 | 0x0f00, 0x0f00] {
         pod.enter(&s.node, || {
             let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
             nix::sys::socket::setsockopt(&socket, nix::sys::socket::sockopt::Mark, &mark).unwrap();

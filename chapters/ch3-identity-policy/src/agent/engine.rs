@@ -33,7 +33,7 @@ pub enum Event {
 }
 
 /// All that the agent knows, in one place: nobody else writes.
-#[derive(Debug)]
+#[allow(missing_debug_implementations, reason = "aya's Array has none")]
 pub struct Engine {
     node: String,
     stores: Stores,
@@ -44,6 +44,7 @@ pub struct Engine {
     behind_since: Option<Instant>,
     view: watch::Sender<Arc<View>>,
     metrics: Metrics,
+    before: super::changes::Changes,
 }
 
 impl Engine {
@@ -66,6 +67,7 @@ impl Engine {
             behind_since: None,
             view,
             metrics,
+            before: super::changes::Changes::default(),
         })
     }
 
@@ -137,7 +139,7 @@ impl Engine {
 
     /// Nothing has happened, as far as we know.
     fn look_around(&mut self) {
-        let reopened = Datapath::open().map(|datapath| self.datapath = datapath);
+        let reopened = self.datapath.compare().and_then(|()| self.datapath.sweep());
         if let Err(error) = reopened.and_then(|()| self.local.remove_gone()) {
             tracing::error!("{error:#}");
         }
@@ -150,7 +152,9 @@ impl Engine {
         let used = wanted.endpoints.values().map(|endpoint| endpoint.identity).collect();
         self.identities.gc_unused(&used, SystemTime::now());
         self.identities.save()?; // a number in a map must not be forgotten
-        wanted.problems.extend(self.datapath.apply(&wanted));
+        let problems = self.datapath.apply(&wanted, &super::changes::Changes { endpoints: wanted.endpoints.keys().chain(self.before.endpoints.iter()).copied().collect(), policy: wanted.policy.iter().chain(self.before.policy.iter()).copied().collect() });
+        wanted.problems.extend(problems);
+        self.before = super::changes::Changes { endpoints: wanted.endpoints.keys().copied().collect(), policy: wanted.policy.clone() };
         if let Some(since) = self.behind_since.take() {
             self.metrics.caught_up(since.into_std());
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::engine::Engine;
 use super::metrics::Metrics;
@@ -46,7 +46,7 @@ async fn serve(options: Options) -> Result<()> {
         Some(directory) => manifests::watch(directory, engine.clone())?,
         None => api_server::watch(engine.clone()).await?,
     };
-    let (monitor, _) = broadcast::channel(4096);
+    let monitor = events::Monitor::default();
     let (view_sender, view) = watch::channel(Arc::new(View::default()));
     let (ready_sender, ready) = watch::channel(false);
     let metrics = Metrics::default();
@@ -74,7 +74,7 @@ async fn serve(options: Options) -> Result<()> {
     tokio::select! {
         served = served => served.context("cannot serve")?,
         reconciled = reconciled => reconciled?,
-        read = events::read(monitor) => read.context("cannot read events")?,
+        read = monitor.read() => read.context("cannot read events")?,
         _ = terminate.recv() => tracing::info!("SIGTERM: programs and maps stay as they are"),
         _ = tokio::signal::ctrl_c() => tracing::info!("Ctrl-C: programs and maps stay as they are"),
     }

@@ -18,7 +18,7 @@ use futures_util::StreamExt as _;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::net::UnixListener;
-use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_stream::wrappers::BroadcastStream;
 use tokio_stream::wrappers::errors::BroadcastStreamRecvError::Lagged;
 
@@ -41,7 +41,7 @@ pub struct Api {
     /// From the source, if that is a directory of manifests.
     pub read: watch::Receiver<Read>,
     /// From the kernel.
-    pub monitor: broadcast::Sender<events::Event>,
+    pub monitor: events::Monitor,
     /// Set when the maps are true.
     pub ready: watch::Receiver<bool>,
     /// What is counted.
@@ -189,7 +189,7 @@ async fn metrics(State(api): State<Api>) -> Response {
 
 /// A line of JSON for each event, until the caller hangs up.
 async fn monitor(State(api): State<Api>) -> Response {
-    let events = BroadcastStream::new(api.monitor.subscribe());
+    let events = BroadcastStream::new(api.monitor.subscribe().await);
     let lines = events.map(move |event| {
         let line = match event {
             Ok(event) => serde_json::to_value(api.view().tell(event)).unwrap_or_default(),

@@ -79,7 +79,7 @@ pub enum BpfCommand {
     /// `policy_map`: who may talk to whom
     #[command(subcommand)]
     Policy(PolicyCommand),
-    /// `ct_new_map` and `ct_established_map`: who has opened connections
+    /// `ct_map`: who has opened connections
     #[command(subcommand)]
     Ct(ListCommand),
 }

@@ -89,7 +89,7 @@ pub fn wanted(
         match identity_of(&known) {
             Some(identity) => {
                 let (generation, mac) = (maps::generation(uid), [0; 6]);
-                let entry = Endpoint { identity, ifindex: 0, generation, flags: 0, mac };
+                let entry = Endpoint { identity, generation, mac, ..Endpoint::default() };
                 pods.push((address, full_name(pod), entry, None));
             }
             None => wanted.problems.extend(no_identity(uid)),
@@ -101,7 +101,7 @@ pub fn wanted(
             Some(identity) => {
                 let generation = maps::generation(&local.link);
                 let (ifindex, mac) = (local.new.ifindex, local.new.mac);
-                let entry = Endpoint { identity, ifindex, generation, flags: 0, mac };
+                let entry = Endpoint { identity, ifindex, generation, id: local.id, flags: 0, mac };
                 pods.push((local.new.address, local.name(), entry, Some(local)));
             }
             None => wanted.problems.extend(no_identity(&local.link)),

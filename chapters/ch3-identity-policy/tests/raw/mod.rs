@@ -15,7 +15,10 @@ use std::time::{Duration, Instant};
 pub use ch3_identity_policy::{
     agent::events::Event,
     client,
-    maps::{self, CtEntry, CtKey},
+    maps::{
+        self,
+        ct::{CtEntry, CtKey, Tables},
+    },
 };
 use lab::{Node, Pod};
 use nix::libc;
