@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::time::Duration;
 
-use ch3_identity_policy::maps::{PolicyKey, endpoint_map, policy_map};
+use ch3_identity_policy::maps::{PolicyKey, endpoint_map, epoch, policy_map};
 use lab::{InForce, Kind, Node, PATIENCE};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -29,12 +29,20 @@ fn signal(node: &Node, signal: Signal) {
 
 /// Who may talk to whom: the map itself, for to ask the agent would be a wait as well.
 fn pairs(node: &Node) -> BTreeSet<PolicyKey> {
-    let keys = || policy_map().unwrap().iter().map(|it| it.unwrap().0).collect();
+    let keys = || {
+        let (epoch, map) = (epoch().unwrap(), policy_map().unwrap());
+        let all = map.iter().map(Result::unwrap);
+        all.filter(|(_, entry)| entry.is_at(epoch)).map(|(key, _)| key).collect()
+    };
     node.enter(keys).unwrap()
 }
 
 fn endpoints(node: &Node) -> usize {
-    node.enter(|| endpoint_map().unwrap().iter().count()).unwrap()
+    let count = || {
+        let (epoch, map) = (epoch().unwrap(), endpoint_map().unwrap());
+        map.iter().filter(|it| it.as_ref().unwrap().1.at(epoch).is_some()).count()
+    };
+    node.enter(count).unwrap()
 }
 
 /// Each change is another, and the maps are looked at without any wait.
