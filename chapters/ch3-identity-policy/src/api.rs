@@ -7,6 +7,7 @@
 //! | `DELETE /v1/endpoint/LINK` | it goes |
 //! | `GET /v1/endpoint`, `GET /v1/endpoint/LINK` | who is here |
 //! | `GET /v1/identity` | which labels have which number |
+//! | `GET /v1/manifests` | which manifests have been read, and whether the maps follow them |
 //! | `GET /v1/explain?from=POD&to=POD` | what policies and maps say of a connection |
 //! | `GET /v1/monitor` | drops and new connections, a line each, as they come |
 //! | `GET /metrics` | for Prometheus |

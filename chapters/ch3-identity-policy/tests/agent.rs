@@ -53,7 +53,7 @@ fn a_restart_keeps_identities_and_endpoints_and_does_not_flush() {
     let state = || (ask(&node, "endpoint list -o json"), ask(&node, "bpf endpoint list -o json"));
     let before = state();
     let mut pings = friend.command(&node, "ping").unwrap();
-    pings.args(["-i0.01", "-c100", "-W1", "-q", &victim.ip.unwrap().to_string()]);
+    pings.args(["-i0.01", "-c100", "-W20", "-q", &victim.ip.unwrap().to_string()]);
     let pings = pings.stdout(std::process::Stdio::piped()).spawn().unwrap();
     for stop in [Node::stop_agent, Node::kill_agent, Node::stop_agent] {
         stop(&node).unwrap();

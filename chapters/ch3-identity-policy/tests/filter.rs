@@ -101,7 +101,7 @@ fn programs_of_another_build_are_replaced_and_their_pods_keep_working() {
     assert_ne!(pinned_ids(&node), old_ids);
     assert_eq!(attached_ids(&node, host_link(&new_result)), pinned_ids(&node));
     assert_eq!(attached_ids(&node, host_link(&old_result)), old_ids);
-    old.run(&node, &["ping", "-c1", "-W2", &plugin::address(&new_result)]).unwrap();
+    plugin::ping(&node, &old, &plugin::address(&new_result));
     let prev = json!({ "prevResult": old_result });
     succeed(&node, CniCall::check(&old, &conf_with(prev)));
 }

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::engine::Event;
 use super::objects::trim;
-use super::stores::Stores;
+use super::stores::{Read, Stores};
 
 /// Starts watching. The stores fill by themselves, and go on by themselves after the API server
 /// was away.
@@ -29,6 +29,7 @@ pub async fn watch(events: mpsc::Sender<Event>) -> Result<Stores> {
         namespaces: reflect(&client, &events),
         policies: reflect(&client, &events),
         problems: watch::channel(BTreeSet::new()).1,
+        read: watch::channel(Read::default()).1,
     })
 }
 

@@ -158,7 +158,7 @@ impl Engine {
         if let Some(since) = self.behind_since.take() {
             self.metrics.caught_up(since.into_std());
         }
-        self.tell(&wanted);
+        self.tell(&wanted, objects.revision);
         let refused = self.waiting.answer(&wanted, &self.datapath);
         self.forget(refused);
         Ok(())
@@ -166,7 +166,7 @@ impl Engine {
     // #endregion reconcile
 
     /// Each problem is logged once, and once more if it comes back.
-    fn tell(&mut self, wanted: &Wanted) {
+    fn tell(&mut self, wanted: &Wanted, revision: u64) {
         let before = self.view.borrow().problems.clone();
         for problem in wanted.problems.difference(&before) {
             tracing::warn!("{problem}");
@@ -178,6 +178,7 @@ impl Engine {
             pods: wanted.pods.clone(),
             labels: wanted.labels.clone(),
             policies: wanted.policies.clone(),
+            revision,
             sizes: self.datapath.sizes(),
         }));
     }

@@ -5,7 +5,9 @@
 //! ready already, `ebpf-agent status` names the file.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
+use std::fs::{self, File, Metadata};
+use std::io::{ErrorKind, Read as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
@@ -16,7 +18,7 @@ use tokio::time::Instant;
 
 use super::engine::Event;
 use super::manifest::{Key, Object, Wrap, Writers, parse};
-use super::stores::Stores;
+use super::stores::{Read, Stores};
 
 /// The directory as it was last read.
 struct Manifests {
@@ -28,6 +30,9 @@ struct Manifests {
     /// What is wrong with those that are not good now.
     broken: BTreeMap<PathBuf, String>,
     problems: watch::Sender<BTreeSet<String>>,
+    /// What was read since the last list: its stamp, or none if the file is gone.
+    stamps: BTreeMap<String, Option<String>>,
+    read: watch::Sender<Read>,
     writers: Writers,
 }
 
@@ -45,12 +50,15 @@ pub fn watch(directory: &Path, events: mpsc::Sender<Event>) -> Result<Stores> {
     let (namespaces_store, namespaces) = reflector::store();
     let (policies_store, policies) = reflector::store();
     let (problems, problems_now) = watch::channel(BTreeSet::new());
+    let (read, read_now) = watch::channel(Read::default());
     let mut manifests = Manifests {
         directory: directory.canonicalize().with_context(unusable)?,
         files: BTreeMap::new(),
         unlisted: Some(BTreeMap::new()),
         broken: BTreeMap::new(),
         problems,
+        stamps: BTreeMap::new(),
+        read,
         writers: Writers { pods, namespaces, policies },
     };
     manifests.read_all()?;
@@ -74,6 +82,7 @@ pub fn watch(directory: &Path, events: mpsc::Sender<Event>) -> Result<Stores> {
         namespaces: namespaces_store,
         policies: policies_store,
         problems: problems_now,
+        read: read_now,
     })
 }
 
@@ -118,18 +127,25 @@ impl Manifests {
         if !is_manifest || is_hidden {
             return;
         }
-        match fs::read_to_string(path).context("cannot read it") {
-            Err(error) if is_not_found(&error) => {
-                self.broken.remove(path);
-                self.replace(path, Vec::new());
+        let (stamp, text) = match File::open(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => (None, Ok(None)),
+            Err(error) => (None, Err(error)),
+            Ok(mut file) => {
+                // Before the text: should that change meanwhile, it is read once more.
+                let stamp = file.metadata().ok().filter(Metadata::is_file).map(|it| stamp(&it));
+                let mut text = String::new();
+                (stamp, file.read_to_string(&mut text).map(|_| Some(text)))
             }
-            text => match text.and_then(|text| parse(&text)) {
-                Ok(objects) => {
-                    self.broken.remove(path);
-                    self.replace(path, objects);
-                }
-                Err(error) => self.complain(path, &error),
-            },
+        };
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        self.stamps.insert(name.into(), stamp);
+        let text = text.context("cannot read it");
+        match text.and_then(|text| text.map_or(Ok(Vec::new()), |text| parse(&text))) {
+            Ok(objects) => {
+                self.broken.remove(path);
+                self.replace(path, objects);
+            }
+            Err(error) => self.complain(path, &error),
         }
     }
 
@@ -176,10 +192,20 @@ impl Manifests {
         {
             self.writers.list(unlisted.into_values().flatten());
         }
+        // Last: whoever sees this revision finds it in the reflectors.
+        self.read.send_modify(|read| {
+            read.revision += 1;
+            for (name, stamp) in std::mem::take(&mut self.stamps) {
+                match stamp {
+                    Some(stamp) => drop(read.files.insert(name, stamp)),
+                    None => drop(read.files.remove(&name)),
+                }
+            }
+        });
     }
 }
 
-fn is_not_found(error: &anyhow::Error) -> bool {
-    let io = error.downcast_ref::<std::io::Error>();
-    io.is_some_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+/// By which a file's content is known: its inode, and when it was written in nanoseconds.
+pub fn stamp(file: &Metadata) -> String {
+    format!("{}:{}.{:09}", file.ino(), file.mtime(), file.mtime_nsec())
 }

@@ -1,5 +1,6 @@
 //! The daemon: loads the programs, watches, reconciles, serves.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,7 +50,8 @@ async fn serve(options: Options) -> Result<()> {
     let (view_sender, view) = watch::channel(Arc::new(View::default()));
     let (ready_sender, ready) = watch::channel(false);
     let metrics = Metrics::default();
-    let api = Api { engine, view, monitor: monitor.clone(), ready, metrics: metrics.clone() };
+    let (monitor_of_api, read) = (monitor.clone(), stores.read.clone());
+    let api = Api { engine, view, read, monitor: monitor_of_api, ready, metrics: metrics.clone() };
     let listener = server::listen(Path::new(api::SOCKET))?;
     let served = axum::serve(listener, server::router(api)).into_future();
 
@@ -61,8 +63,8 @@ async fn serve(options: Options) -> Result<()> {
         tokio::spawn(async move {
             if done.await.is_ok() {
                 ready_sender.send_replace(true);
-                // For whoever waits: from now on ADD works.
-                println!("READY");
+                // For whoever waits: from now on ADD works. There may be nobody.
+                let _ = writeln!(std::io::stdout(), "READY");
             }
         });
         engine.run(changes, first).await;

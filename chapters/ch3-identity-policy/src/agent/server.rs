@@ -27,6 +27,7 @@ use super::events;
 use super::explain::{self, Explanation, Party};
 use super::live::{self, Live};
 use super::metrics::{self, Metrics};
+use super::stores::Read;
 use super::view::View;
 use crate::api::{NewEndpoint, Problem};
 
@@ -37,6 +38,8 @@ pub struct Api {
     pub engine: mpsc::Sender<Event>,
     /// From the engine.
     pub view: watch::Receiver<Arc<View>>,
+    /// From the source, if that is a directory of manifests.
+    pub read: watch::Receiver<Read>,
     /// From the kernel.
     pub monitor: events::Monitor,
     /// Set when the maps are true.
@@ -87,6 +90,7 @@ pub fn router(api: Api) -> Router {
             "/v1/identity",
             get(|State(api): State<Api>| async move { Json(api.view().identities.clone()) }),
         )
+        .route("/v1/manifests", get(manifests))
         .route("/v1/explain", get(explain))
         .route("/v1/monitor", get(monitor))
         .route("/metrics", get(metrics))
@@ -112,6 +116,13 @@ async fn healthz(State(api): State<Api>) -> Response {
         );
     }
     Json(json!({ "problems": api.view().problems })).into_response()
+}
+
+/// Which content of which manifest has been read, and whether the maps follow all of it.
+async fn manifests(State(api): State<Api>) -> Response {
+    let read = api.read.borrow();
+    let in_force = read.revision == api.view().revision;
+    Json(json!({ "files": read.files, "in_force": in_force })).into_response()
 }
 
 async fn endpoint(State(api): State<Api>, UrlPath(link): UrlPath<String>) -> Response {

@@ -1,5 +1,7 @@
 //! What people ask a running agent, and the maps.
 
+#![deny(clippy::print_stdout, clippy::print_stderr, reason = "they panic: see table::say")]
+
 use anyhow::Result;
 use clap::Subcommand;
 
@@ -7,6 +9,7 @@ use crate::client;
 use endpoints::{endpoint, endpoints, identities};
 use explain::explain;
 use maps::{conntrack, endpoint_map, policy_map};
+pub use table::say;
 use table::{Output, json};
 
 mod endpoints;
@@ -110,9 +113,6 @@ pub fn show(command: Command) -> Result<()> {
         Command::Bpf(BpfCommand::Ct(ListCommand::List(output))) => conntrack(output),
         Command::Monitor(options) => monitor::follow(&options),
         Command::Explain { source, destination, output } => explain(&source, &destination, output),
-        Command::Metrics => {
-            print!("{}", client::text("/metrics")?);
-            Ok(())
-        }
+        Command::Metrics => say(client::text("/metrics")?.trim_end()),
     }
 }

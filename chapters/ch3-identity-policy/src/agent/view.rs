@@ -27,6 +27,8 @@ pub struct View {
     pub labels: BTreeMap<u32, SecurityLabels>,
     /// The policies in force.
     pub policies: Vec<Policy>,
+    /// Of the manifests that the maps follow.
+    pub revision: u64,
     /// How many entries `endpoint_map` and `policy_map` have.
     pub sizes: [usize; 2],
 }

@@ -27,6 +27,8 @@ pub struct Objects {
     pub policies: Vec<Arc<NetworkPolicy>>,
     /// What of the source cannot be read.
     pub problems: BTreeSet<String>,
+    /// Of the manifests, if they are the source.
+    pub revision: u64,
 }
 
 /// What the maps should hold, and what is told of it.
