@@ -97,12 +97,14 @@ async fn check_pod(
 ) -> Result<()> {
     let eth0 = existing(pod, &attachment.ifname).await?;
     ensure!(mac_of(&eth0) == mac, "{} has MAC {}, not {mac}", attachment.ifname, mac_of(&eth0));
-    let local = route_to(pod, address).await?;
+    let local = route_to(pod, address, None).await?;
     ensure!(local.kind == RouteType::Local, "the pod does not have the address {address}");
-    // TEST-NET-1 is nobody's: what leads there is the default route.
-    let default = route_to(pod, Ipv4Addr::new(192, 0, 2, 1)).await?;
+    // TEST-NET-1 is nobody's: what leads there is the default route. The one of this interface,
+    // which need not be the pod's first; without one the kernel takes all for neighbours.
+    let link = eth0.header.index;
+    let default = route_to(pod, Ipv4Addr::new(192, 0, 2, 1), Some(link)).await?;
     ensure!(
-        default.gateway == Some(conf.gateway()) && default.link == Some(eth0.header.index),
+        default.gateway == Some(conf.gateway()) && default.link == Some(link),
         "the pod's default route does not lead to {} by {}",
         conf.gateway(),
         attachment.ifname
@@ -123,11 +125,13 @@ struct Route {
     link: Option<u32>,
 }
 
-/// The kernel's choice, as `ip route get` shows it.
-async fn route_to(pod: &Netlink, destination: Ipv4Addr) -> Result<Route> {
-    let message =
-        RouteMessageBuilder::<Ipv4Addr>::new().destination_prefix(destination, 32).build();
-    let answer = pod.request(RouteNetlinkMessage::GetRoute(message), 0).await;
+/// The kernel's choice, as `ip route get` shows it, by one link or any.
+async fn route_to(pod: &Netlink, destination: Ipv4Addr, link: Option<u32>) -> Result<Route> {
+    let mut message = RouteMessageBuilder::<Ipv4Addr>::new().destination_prefix(destination, 32);
+    if let Some(link) = link {
+        message = message.output_interface(link);
+    }
+    let answer = pod.request(RouteNetlinkMessage::GetRoute(message.build()), 0).await;
     let Ok(Some(RouteNetlinkMessage::NewRoute(found))) = answer else {
         bail!("the pod has no route to {destination}");
     };

@@ -3,34 +3,45 @@
 use anyhow::Result;
 
 use crate::args::Attachment;
-use crate::config::NetConf;
+use crate::config::Network;
 use crate::error::CniError;
 use crate::lease::{Lease, Leases};
 use crate::netlink::{self, Netlink};
-use crate::{masquerade, veth};
+use crate::{bridge, masquerade, veth};
 
 // #region del
 /// Disconnects the pod. The container and interface are enough: the host end's name follows
-/// from them and takes the pod's end along, so the pod's namespace may be gone.
-pub fn del(conf: &NetConf, attachment: &Attachment) -> Result<(), CniError> {
+/// from them and takes the pod's end along, so the pod's namespace may be gone. `network` is
+/// `None` if its name cannot be: ADD refuses it, so there is no lease either.
+pub fn del(network: Option<&Network>, attachment: &Attachment) -> Result<(), CniError> {
     let host_link = attachment.host_link();
-    let lease = Leases::lock(conf)?.find(&host_link)?;
-    if lease.as_ref().is_some_and(|lease| lease.is_of_another(conf, attachment)) {
+    let leases = network.map(Leases::lock_if_any).transpose()?.flatten();
+    let lease = leases.map(|leases| leases.find(&host_link)).transpose()?.flatten();
+    if let (Some(network), Some(lease)) = (network, &lease)
+        && lease.is_of_another(network, attachment)
+    {
         return Ok(());
     }
-    netlink::block_on(async { veth::delete(&Netlink::open()?, &host_link).await })?;
-    Ok(release(conf, lease.as_ref())?)
+    Ok(netlink::block_on(async {
+        let node = Netlink::open()?;
+        veth::delete(&node, &host_link).await?;
+        match network {
+            Some(network) => release(&node, network, lease.as_ref()).await,
+            None => Ok(()),
+        }
+    })?)
 }
 // #endregion del
 
-/// Frees the lease; with the last one goes what the network needs only while it has pods.
-pub fn release(conf: &NetConf, lease: Option<&Lease>) -> Result<()> {
-    let leases = Leases::lock(conf)?;
+/// Frees the lease; with the last pod goes what the network needs only while it has pods. A pod
+/// whose lease was lost is one, too.
+pub async fn release(node: &Netlink, network: &Network, lease: Option<&Lease>) -> Result<()> {
+    let Some(leases) = Leases::lock_if_any(network)? else { return Ok(()) };
     if let Some(lease) = lease {
         leases.release(lease)?;
     }
-    if leases.all()?.is_empty() {
-        masquerade::remove(conf)?;
+    if leases.all()?.is_empty() && !bridge::has_pods(node, network).await? {
+        masquerade::remove(network)?;
     }
     Ok(())
 }

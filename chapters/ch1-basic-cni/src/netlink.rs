@@ -2,11 +2,14 @@
 
 use anyhow::{Context as _, Result};
 use futures_util::StreamExt as _;
-use netlink_packet_core::{NLM_F_ACK, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
-use netlink_packet_route::RouteNetlinkMessage;
-use netlink_packet_route::link::{
-    AfSpecInet6, AfSpecUnspec, In6AddrGenMode, LinkAttribute, LinkExtentMask, LinkMessage,
+use netlink_packet_core::{
+    NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload,
 };
+use netlink_packet_route::address::AddressMessage;
+use netlink_packet_route::link::{
+    AfSpecInet6, AfSpecUnspec, In6AddrGenMode, LinkAttribute, LinkExtentMask, LinkMessage, Prop,
+};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use nix::errno::Errno;
 use rtnetlink::{Handle, LinkUnspec, new_connection};
 
@@ -60,7 +63,7 @@ impl Netlink {
         Err(RequestError::NoAnswer)
     }
 
-    /// One link by name, or `None`. Never a dump: those fail when links come and go (EINTR).
+    /// One link by its name or its second one, or `None`. Never a dump: those fail when links come and go (EINTR).
     pub async fn link(&self, name: &str) -> Result<Option<LinkMessage>> {
         let mut message = LinkUnspec::new_with_name(name).build();
         // Counters are the larger half of the answer, and nobody here reads them.
@@ -71,6 +74,38 @@ impl Netlink {
             Ok(_) => Err(RequestError::NoAnswer.into()),
             Err(error) => Err(error).with_context(|| format!("cannot look up link {name}")),
         }
+    }
+
+    /// Gives a link a second name (`ip link property add … altname …`). No other link can have it.
+    pub async fn add_name(&self, link: &str, name: &str) -> Result<(), RequestError> {
+        let mut message = LinkUnspec::new_with_name(link).build();
+        message.attributes.push(LinkAttribute::PropList(vec![Prop::AltIfName(name.into())]));
+        let flags = NLM_F_CREATE | NLM_F_EXCL;
+        self.request(RouteNetlinkMessage::NewLinkProp(message), flags).await.map(drop)
+    }
+
+    /// The IPv4 addresses of a link. The kernel has only a dump for that, of which links that come
+    /// and go, or a socket that breaks, may hide a part.
+    pub async fn addresses(&self, index: u32) -> Result<Vec<AddressMessage>> {
+        let mut message = AddressMessage::default();
+        message.header.family = AddressFamily::Inet;
+        let mut request = NetlinkMessage::from(RouteNetlinkMessage::GetAddress(message));
+        request.header.flags = NLM_F_REQUEST | NLM_F_DUMP;
+        let mut answers = self.0.clone().request(request).map_err(|_| RequestError::NoAnswer)?;
+        let mut addresses = Vec::new();
+        while let Some(answer) = answers.next().await {
+            match answer.payload {
+                NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewAddress(address)) => {
+                    addresses.push(address);
+                }
+                NetlinkPayload::Error(error) => {
+                    return Err(RequestError::Refused(Errno::from_raw(-error.raw_code())).into());
+                }
+                _ => {}
+            }
+        }
+        addresses.retain(|address| address.header.index == index);
+        Ok(addresses)
     }
 }
 
