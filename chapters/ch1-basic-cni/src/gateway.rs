@@ -32,6 +32,14 @@ pub async fn ensure(node: &Netlink, conf: &NetConf, bridge: &LinkMessage) -> Res
             continue;
         }
         warn(&format!("{net} goes from {}: the configuration does not say it", conf.bridge));
+        // The bridge's MAC may be made of it, and older pods broadcast to the end of its network:
+        // no pod gets either as long as this bridge is there.
+        for name in [net.addr(), net.broadcast()].map(|address| address.to_string()) {
+            match node.add_name(&conf.bridge, &name).await {
+                Ok(()) | Err(RequestError::Refused(Errno::EEXIST)) => {}
+                Err(error) => return Err(error).context("cannot give the bridge a second name"),
+            }
+        }
         match node.request(RouteNetlinkMessage::DelAddress(address.clone()), 0).await {
             // Gone with another one, whose secondary it was.
             Ok(_) | Err(RequestError::Refused(Errno::EADDRNOTAVAIL)) => {}

@@ -11,6 +11,7 @@ use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
+use netlink_packet_route::route::RouteType;
 use serde_json::{Value, json};
 
 use crate::args::Attachment;
@@ -133,6 +134,7 @@ impl Leases {
     ///
     /// `taken` may lack some: of a network that had another `name`, or whose directory was lost.
     /// So the kernel is asked, too: each pod's host end has the pod's address for a second name.
+    /// Nor does a pod get an address of the node, or what the node takes for a broadcast.
     pub async fn next_free(
         &self,
         node: &Netlink,
@@ -148,11 +150,15 @@ impl Leases {
         let candidates = (0..count).map(|i| Ipv4Addr::from(first + (start + i) % count));
         let (mut free, mut lost) = (None, Vec::new());
         for address in candidates.filter(|address| !taken.contains(address)) {
-            if node.link(&address.to_string()).await?.is_none() {
+            if node.link(&address.to_string()).await?.is_some() {
+                lost.push(address);
+                continue;
+            }
+            let route = node.route(address, None).await?;
+            if !route.is_some_and(|it| matches!(it.kind, RouteType::Local | RouteType::Broadcast)) {
                 free = Some(address);
                 break;
             }
-            lost.push(address);
         }
         if !lost.is_empty() {
             warn(&format!("in use without a lease in {}: {lost:?}", self.dir.display()));

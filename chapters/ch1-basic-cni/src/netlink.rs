@@ -1,5 +1,7 @@
 //! Requests to the kernel over rtnetlink, each of which ends in the kernel's own word.
 
+use std::net::Ipv4Addr;
+
 use anyhow::{Context as _, Result};
 use futures_util::StreamExt as _;
 use netlink_packet_core::{
@@ -9,9 +11,10 @@ use netlink_packet_route::address::AddressMessage;
 use netlink_packet_route::link::{
     AfSpecInet6, AfSpecUnspec, In6AddrGenMode, LinkAttribute, LinkExtentMask, LinkMessage, Prop,
 };
+use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteType};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use nix::errno::Errno;
-use rtnetlink::{Handle, LinkUnspec, new_connection};
+use rtnetlink::{Handle, LinkUnspec, RouteMessageBuilder, new_connection};
 
 /// Why a request did not succeed.
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +79,29 @@ impl Netlink {
         }
     }
 
+    /// The kernel's choice for a destination, as `ip route get` shows it, by one link or by any;
+    /// `None` if there is no route.
+    pub async fn route(&self, to: Ipv4Addr, link: Option<u32>) -> Result<Option<Route>> {
+        let mut message = RouteMessageBuilder::<Ipv4Addr>::new().destination_prefix(to, 32);
+        if let Some(link) = link {
+            message = message.output_interface(link);
+        }
+        let found = match self.request(RouteNetlinkMessage::GetRoute(message.build()), 0).await {
+            Ok(Some(RouteNetlinkMessage::NewRoute(found))) => found,
+            Ok(_) | Err(RequestError::Refused(_)) => return Ok(None),
+            Err(error) => return Err(error).with_context(|| format!("cannot ask for {to}")),
+        };
+        let mut route = Route { kind: found.header.kind, gateway: None, link: None };
+        for attribute in &found.attributes {
+            match attribute {
+                RouteAttribute::Gateway(RouteAddress::Inet(it)) => route.gateway = Some(*it),
+                RouteAttribute::Oif(index) => route.link = Some(*index),
+                _ => {}
+            }
+        }
+        Ok(Some(route))
+    }
+
     /// Gives a link a second name (`ip link property add … altname …`). No other link can have it.
     pub async fn add_name(&self, link: &str, name: &str) -> Result<(), RequestError> {
         let mut message = LinkUnspec::new_with_name(link).build();
@@ -107,6 +133,17 @@ impl Netlink {
         addresses.retain(|address| address.header.index == index);
         Ok(addresses)
     }
+}
+
+/// What [`Netlink::route`] finds.
+#[derive(Debug)]
+pub struct Route {
+    /// For instance `Local` if the address is our own.
+    pub kind: RouteType,
+    /// Who takes it further.
+    pub gateway: Option<Ipv4Addr>,
+    /// By which link it leaves.
+    pub link: Option<u32>,
 }
 
 /// Runs requests on this thread; the plugin has no other.
