@@ -7,7 +7,7 @@ use crate::config::Network;
 use crate::error::CniError;
 use crate::lease::{Lease, Leases};
 use crate::netlink::{self, Netlink};
-use crate::{bridge, masquerade, veth};
+use crate::{bridge, masquerade, networks, veth};
 
 // #region del
 /// Disconnects the pod. The container and interface are enough: the host end's name follows
@@ -15,20 +15,25 @@ use crate::{bridge, masquerade, veth};
 /// `None` if its name cannot be: ADD refuses it, so there is no lease either.
 pub fn del(network: Option<&Network>, attachment: &Attachment) -> Result<(), CniError> {
     let host_link = attachment.host_link();
-    let leases = network.map(Leases::lock_if_any).transpose()?.flatten();
+    // The network had another `name`, perhaps, when the pod came.
+    let owner = network.map(|network| networks::owner(network, &host_link)).transpose()?;
+    let leases = owner.as_ref().map(Leases::lock_if_any).transpose()?.flatten();
     let lease = leases.map(|leases| leases.find(&host_link)).transpose()?.flatten();
-    if let (Some(network), Some(lease)) = (network, &lease)
-        && lease.is_of_another(network, attachment)
+    if let (Some(owner), Some(lease)) = (&owner, &lease)
+        && lease.is_of_another(owner, attachment)
     {
         return Ok(());
     }
     Ok(netlink::block_on(async {
         let node = Netlink::open()?;
         veth::delete(&node, &host_link).await?;
-        match network {
-            Some(network) => release(&node, network, lease.as_ref()).await,
-            None => Ok(()),
+        if let (Some(owner), Some(network)) = (&owner, network) {
+            release(&node, owner, lease.as_ref()).await?;
+            if owner.name != network.name {
+                release(&node, network, None).await?;
+            }
         }
+        Ok(())
     })?)
 }
 // #endregion del

@@ -13,7 +13,7 @@ use rtnetlink::AddressMessageBuilder;
 
 use crate::config::NetConf;
 use crate::netlink::{Netlink, RequestError, mac_of};
-use crate::{lease, warn};
+use crate::{networks, warn};
 
 /// Gives the bridge its address, and takes away those of an older configuration: with `/29` still
 /// there, the bridge would take 10.13.0.7 for a broadcast, and no pod of a `/24` could have it.
@@ -96,7 +96,7 @@ async fn is_stale(
     if !mac_of(bridge).starts_with("0a:58:") {
         return Ok(false);
     }
-    for other in lease::of_other_networks(conf)? {
+    for other in networks::leases_of_others(conf)? {
         if net.contains(&other.address) && node.link(&other.host_link).await?.is_some() {
             return Ok(false);
         }

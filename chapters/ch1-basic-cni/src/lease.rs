@@ -183,7 +183,7 @@ impl Lease {
 }
 
 /// The leases in a directory. Files with other names are none of ours.
-fn read(dir: &Path) -> Result<Vec<Lease>> {
+pub fn read(dir: &Path) -> Result<Vec<Lease>> {
     let unreadable = || format!("cannot read leaseDir {}", dir.display());
     let mut leases = Vec::new();
     for entry in fs::read_dir(dir).with_context(unreadable)? {
@@ -196,15 +196,6 @@ fn read(dir: &Path) -> Result<Vec<Lease>> {
         }
     }
     Ok(leases)
-}
-
-/// The leases of all other networks of this `leaseDir`.
-pub fn of_other_networks(network: &Network) -> Result<Vec<Lease>> {
-    let own = &network.lease_dir;
-    let networks = own.parent().map(fs::read_dir).transpose()?.into_iter().flatten();
-    let dirs = networks.filter_map(|entry| Some(entry.ok()?.path()));
-    let others = dirs.filter(|dir| dir.is_dir() && dir != own);
-    Ok(others.map(|dir| read(&dir)).collect::<Result<Vec<_>>>()?.concat())
 }
 
 /// What to tell when every address is taken.

@@ -13,6 +13,7 @@ pub mod lease;
 pub mod lock;
 pub mod netlink;
 pub mod netns;
+pub mod networks;
 pub mod private;
 
 pub mod bridge;

@@ -35,9 +35,9 @@ pub fn is_there(get: NfTablesMessage) -> Result<bool> {
 }
 
 /// More chains than this are one for each Service, and to read ten thousand takes 20 ms.
-const ENOUGH: usize = 1000;
+const ENOUGH: usize = 256;
 
-/// The chains of all tables, or the first thousand. A dump, for they have no names that we could
+/// The chains of all tables, or the first hundreds. A dump, for they have no names that we could
 /// know: a chain that is changed meanwhile may be missing.
 pub fn chains() -> Result<Vec<(NetfilterProtoFamily, ChainMessage)>> {
     let all = NfTablesMessage::GetChain(ChainMessage { attributes: vec![] });
