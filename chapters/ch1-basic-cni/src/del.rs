@@ -15,23 +15,24 @@ use crate::{bridge, masquerade, networks, veth};
 /// `None` if its name cannot be: ADD refuses it, so there is no lease either.
 pub fn del(network: Option<&Network>, attachment: &Attachment) -> Result<(), CniError> {
     let host_link = attachment.host_link();
-    // The network had another `name`, perhaps, when the pod came.
-    let owner = network.map(|network| networks::owner(network, &host_link)).transpose()?;
-    let leases = owner.as_ref().map(Leases::lock_if_any).transpose()?.flatten();
+    let delete = async || {
+        let node = Netlink::open()?;
+        veth::delete(&node, &host_link).await?;
+        Ok(node)
+    };
+    let Some(network) = network else { return Ok(netlink::block_on(delete()).map(drop)?) };
+    // Its `name` may have been another when the pod came.
+    let owner = networks::owner(network, &host_link)?;
+    let leases = Leases::lock_if_any(&owner)?;
     let lease = leases.map(|leases| leases.find(&host_link)).transpose()?.flatten();
-    if let (Some(owner), Some(lease)) = (&owner, &lease)
-        && lease.is_of_another(owner, attachment)
-    {
+    if lease.as_ref().is_some_and(|lease| lease.is_of_another(&owner, attachment)) {
         return Ok(());
     }
     Ok(netlink::block_on(async {
-        let node = Netlink::open()?;
-        veth::delete(&node, &host_link).await?;
-        if let (Some(owner), Some(network)) = (&owner, network) {
-            release(&node, owner, lease.as_ref()).await?;
-            if owner.name != network.name {
-                release(&node, network, None).await?;
-            }
+        let node = delete().await?;
+        release(&node, &owner, lease.as_ref()).await?;
+        if owner.name != network.name {
+            release(&node, network, None).await?;
         }
         Ok(())
     })?)

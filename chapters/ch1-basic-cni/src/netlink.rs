@@ -66,6 +66,23 @@ impl Netlink {
         Err(RequestError::NoAnswer)
     }
 
+    /// Changes a link, and keeps it without IPv6: the kernel shall give it no link-local address.
+    /// It refuses to hear of that where it does no IPv6 itself: with `ipv6.disable=1`, and on a
+    /// link whose MTU is below 1280.
+    pub async fn change(
+        &self,
+        message: fn(LinkMessage) -> RouteNetlinkMessage,
+        link: LinkMessage,
+    ) -> Result<(), RequestError> {
+        let mut without = link.clone();
+        without.attributes.push(no_ipv6_link_local());
+        match self.request(message(without), 0).await {
+            Err(RequestError::Refused(Errno::EAFNOSUPPORT)) => self.request(message(link), 0).await,
+            changed => changed,
+        }
+        .map(drop)
+    }
+
     /// One link by its name or its second one, or `None`. Never a dump: those fail when links come and go (EINTR).
     pub async fn link(&self, name: &str) -> Result<Option<LinkMessage>> {
         let mut message = LinkUnspec::new_with_name(name).build();
@@ -177,7 +194,7 @@ pub fn mtu_of(link: &LinkMessage) -> u32 {
 }
 
 /// Keeps the kernel from giving a link an IPv6 link-local address when it comes up.
-pub fn no_ipv6_link_local() -> LinkAttribute {
+fn no_ipv6_link_local() -> LinkAttribute {
     LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet6(vec![AfSpecInet6::AddrGenMode(
         In6AddrGenMode::None,
     )])])

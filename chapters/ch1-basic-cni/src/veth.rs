@@ -16,7 +16,7 @@ use rtnetlink::{AddressMessageBuilder, LinkUnspec, RouteMessageBuilder};
 use crate::args::Attachment;
 use crate::config::NetConf;
 use crate::error::{CniError, code};
-use crate::netlink::{Netlink, RequestError, no_ipv6_link_local};
+use crate::netlink::{Netlink, RequestError};
 use crate::netns::NetNs;
 use crate::warn;
 
@@ -92,7 +92,6 @@ pub async fn claim(node: &Netlink, host_link: &str, address: Ipv4Addr) -> Result
 /// What the kernel takes for the host end only once it exists.
 pub async fn configure_host_end(node: &Netlink, attachment: &Attachment) -> Result<()> {
     let mut link = LinkUnspec::new_with_name(&attachment.host_link()).build();
-    link.attributes.push(no_ipv6_link_local());
     if let Some(pod) = &attachment.pod {
         // IFALIASZ: the kernel takes 255 bytes, the last of which is netlink's 0.
         let end = (0..=254).rev().find(|end| pod.is_char_boundary(*end)).unwrap_or_default();
@@ -103,9 +102,7 @@ pub async fn configure_host_end(node: &Netlink, attachment: &Attachment) -> Resu
         LinkInfo::PortKind(InfoPortKind::Bridge),
         LinkInfo::PortData(InfoPortData::BridgePort(vec![InfoBridgePort::HairpinMode(true)])),
     ]));
-    let changed = RouteNetlinkMessage::NewLink(link);
-    node.request(changed, 0).await.context("cannot configure the host end")?;
-    Ok(())
+    node.change(RouteNetlinkMessage::NewLink, link).await.context("cannot configure the host end")
 }
 
 /// Gives the pod's end its address. It is still down: nothing passes yet.
@@ -128,12 +125,8 @@ pub async fn add_address(
 
 /// From here on packets flow.
 pub async fn set_up(pod: &Netlink, index: u32) -> Result<()> {
-    let mut link = LinkUnspec::new_with_index(index).up().build();
-    link.attributes.push(no_ipv6_link_local());
-    pod.request(RouteNetlinkMessage::SetLink(link), 0)
-        .await
-        .context("cannot set the pod's end up")?;
-    Ok(())
+    let link = LinkUnspec::new_with_index(index).up().build();
+    pod.change(RouteNetlinkMessage::SetLink, link).await.context("cannot set the pod's end up")
 }
 
 /// All that is not in the pod's own network goes to the gateway. Needs the link up.
