@@ -29,7 +29,7 @@ pub fn warn_if_closed(network: &Network) {
 fn closed() -> Result<Vec<String>> {
     let mut closed: Vec<_> = nftables::chains()?.iter().filter_map(name_if_closed).collect();
     if iptables::forward_policy()? == Some(DROP) {
-        closed.push("FORWARD of iptables-legacy".into());
+        closed.push("iptables-legacy chain FORWARD".into());
     }
     Ok(closed)
 }
