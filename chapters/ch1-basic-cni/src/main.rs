@@ -3,10 +3,15 @@
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use ch1_basic_cni::args::Request;
-use ch1_basic_cni::config::{self, NetConf, Network};
-use ch1_basic_cni::error::CniError;
-use ch1_basic_cni::{add, check, del, gc, spelling, status, version};
+use ch1_basic_cni::{
+    add,
+    args::Request,
+    check,
+    config::{self, NetConf, Network},
+    del,
+    error::CniError,
+    gc, spelling, status, version,
+};
 use serde_json::Value;
 
 fn main() -> ExitCode {
