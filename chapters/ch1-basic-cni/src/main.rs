@@ -4,7 +4,13 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use ch1_basic_cni::{
-    add, args::Request, check, config, config::NetConf, del, error::CniError, gc, status, version,
+    add,
+    args::Request,
+    check,
+    config::{self, NetConf, Network},
+    del,
+    error::CniError,
+    gc, spelling, status, version,
 };
 use serde_json::Value;
 
@@ -29,15 +35,24 @@ fn answer(input: Result<Value, CniError>, asked: &str) -> Result<Option<Value>, 
     if request == Request::Version {
         return Ok(Some(version::report(asked)));
     }
-    let conf = NetConf::parse(input?)?;
-    conf.version.allows(&request)?;
+    let conf = input?;
+    config::version(&conf)?.allows(&request)?;
+    let whole = || {
+        spelling::warn_of_unknown_keys(&conf);
+        NetConf::parse(conf.clone())
+    };
     let silent = |()| None;
     match &request {
-        Request::Add { attachment, netns } => add::add(&conf, attachment, netns).map(Some),
-        Request::Check { attachment, netns } => check::check(&conf, attachment, netns).map(silent),
-        Request::Del { attachment } => del::del(&conf, attachment).map(silent),
-        Request::Gc => gc::gc(&conf).map(silent),
-        Request::Status | Request::Version => status::status(&conf).map(silent),
+        Request::Add { attachment, netns } => add::add(&whole()?, attachment, netns).map(Some),
+        Request::Check { attachment, netns } => {
+            check::check(&whole()?, attachment, netns).map(silent)
+        }
+        // Also with a configuration that ADD refuses: else the pod could never go.
+        Request::Del { attachment } => {
+            del::del(Network::parse(&conf).ok().as_ref(), attachment).map(silent)
+        }
+        Request::Gc => gc::gc(&whole()?).map(silent),
+        Request::Status | Request::Version => status::status(&whole()?).map(silent),
     }
 }
 // #endregion answer
