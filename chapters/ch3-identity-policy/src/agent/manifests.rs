@@ -7,16 +7,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 use kube::runtime::reflector;
 use notify::{RecursiveMode, Watcher as _};
-use tokio::sync::{mpsc, watch};
-use tokio::time::Instant;
+use tokio::sync::mpsc::unbounded_channel;
+use tokio::sync::watch;
 
 use super::engine::Event;
-use super::manifest::{Key, Object, Wrap, Writers, parse};
-use super::stores::Stores;
+use super::manifest::{Object, Wrap, Writers, parse};
+use super::objects::Key;
+use super::stores::{Stores, Which};
 
 /// The directory as it was last read.
 struct Manifests {
@@ -29,12 +32,14 @@ struct Manifests {
     broken: BTreeMap<PathBuf, String>,
     problems: watch::Sender<BTreeSet<String>>,
     writers: Writers,
+    /// Objects that the reflectors have got, or lost, and the engine was not told of yet.
+    changed: BTreeSet<Key>,
 }
 
 /// Starts watching a directory.
 pub fn watch(directory: &Path, events: mpsc::Sender<Event>) -> Result<Stores> {
     let unusable = || format!("cannot watch {}", directory.display());
-    let (changes, mut changed) = mpsc::unbounded_channel();
+    let (changes, mut changed) = unbounded_channel();
     // Before the first look: what changes meanwhile is looked at once more.
     let mut watcher = notify::recommended_watcher(move |change: notify::Result<notify::Event>| {
         let _ = changes.send(change);
@@ -52,6 +57,7 @@ pub fn watch(directory: &Path, events: mpsc::Sender<Event>) -> Result<Stores> {
         broken: BTreeMap::new(),
         problems,
         writers: Writers { pods, namespaces, policies },
+        changed: BTreeSet::new(),
     };
     manifests.read_all()?;
     tokio::spawn(async move {
@@ -65,8 +71,8 @@ pub fn watch(directory: &Path, events: mpsc::Sender<Event>) -> Result<Stores> {
                 }
             }
             manifests.list();
-            // A full queue is as good: the engine will look at all there is.
-            let _ = events.try_send(Event::Changed(Instant::now()));
+            let keys = std::mem::take(&mut manifests.changed);
+            let _ = events.send(Event::Changed(Instant::now(), Which::These(keys)));
         }
     });
     Ok(Stores {
@@ -156,6 +162,7 @@ impl Manifests {
             unlisted.insert(path.into(), objects);
             return;
         }
+        self.changed.extend(keys.iter().cloned());
         for object in objects {
             self.writers.write(object, Wrap::Apply);
         }
@@ -163,7 +170,10 @@ impl Manifests {
             let other = self.files.iter().find(|(_, keys)| keys.contains(&gone));
             match other.map(|(path, _)| path.clone()) {
                 Some(other) => self.read(&other),
-                None => self.writers.delete(gone),
+                None => {
+                    self.changed.insert(gone.clone());
+                    self.writers.delete(gone);
+                }
             }
         }
     }
