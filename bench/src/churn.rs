@@ -7,6 +7,7 @@ use lab::{Kind, Node, Pod, PodSpec, warn};
 use serde_json::{Value, json};
 
 use crate::cluster::policy;
+use crate::come_and_go;
 use crate::probe::Probe;
 use crate::times::Times;
 
@@ -39,9 +40,9 @@ struct Change {
 pub struct Lag {
     /// The change.
     pub what: &'static str,
-    /// Until the first packet that is treated so.
+    /// Until the first packet that is treated so, where there are packets.
     pub packet: Times,
-    /// Until the maps say so.
+    /// Until the maps say so, or the agent answers.
     pub map: Times,
 }
 
@@ -75,6 +76,8 @@ pub fn run(node: &Node, client: &Pod, server: &Pod, rounds: usize) -> Result<Vec
         probe.settle(true)?;
         lags.extend([granted, revoked]);
     }
+    lags.extend(come_and_go::elsewhere(node, rounds)?);
+    lags.extend(come_and_go::here(node, rounds)?);
     Ok(lags)
 }
 

@@ -7,6 +7,7 @@
 mod agent;
 mod churn;
 mod cluster;
+mod come_and_go;
 mod contender;
 mod echo;
 mod frames;

@@ -5,7 +5,7 @@ use lab::{Node, Pod, PodSpec, chapter};
 
 use crate::churn::{self, Lag};
 use crate::cluster::{self, Size};
-use crate::report::{Report, Table};
+use crate::report::{Cell, Report, Table};
 use crate::times::ms;
 
 /// Pods of this node beside client and server.
@@ -15,15 +15,10 @@ const CLUSTER: Size = Size { namespaces: 5, deployments: 10, pods: 180, policies
 
 /// Each change `rounds` times.
 pub fn run(rounds: usize) -> Result<Report> {
-    let node = Node::new()?;
-    chapter::install(&node, "ch3")?;
-    CLUSTER.write(&node)?;
-    run_pods(&node, &CLUSTER, LOCAL)?;
-    let (client, server) = (node.run_pod(churn::client())?, node.run_pod(churn::server())?);
-    let lags = churn::run(&node, &client, &server, rounds)?;
+    let lags = changes(rounds)?;
     let mut claims = Table::claims();
     for lag in &lags {
-        claims.at_most(&format!("{}, p99 ms", lag.what), lag.packet.ms(0.99), 25.0);
+        claims.at_most(&format!("{}, p99 ms", lag.what), lag.map.ms(0.99), 25.0);
     }
     let notes = vec![
         format!(
@@ -39,7 +34,17 @@ pub fn run(rounds: usize) -> Result<Report> {
          comes into force once, and the answer does not go to and fro."
             .into(),
     ];
-    Ok(Report { rounds, tables: vec![table(&lags), claims], notes })
+    Ok(Report { rounds, tables: vec![table("changes", &lags), claims], notes })
+}
+
+/// The changes in a cluster of 200 pods.
+pub fn changes(rounds: usize) -> Result<Vec<Lag>> {
+    let node = Node::new()?;
+    chapter::install(&node, "ch3")?;
+    CLUSTER.write(&node)?;
+    run_pods(&node, &CLUSTER, LOCAL)?;
+    let (client, server) = (node.run_pod(churn::client())?, node.run_pod(churn::server())?);
+    churn::run(&node, &client, &server, rounds)
 }
 
 /// Pods of this node, with the labels of the cluster's deployments.
@@ -58,14 +63,19 @@ pub fn run_pods(node: &Node, size: &Size, count: u32) -> Result<Vec<Pod>> {
 }
 
 /// The lags as a table.
-pub fn table(lags: &[Lag]) -> Table {
+pub fn table(name: &'static str, lags: &[Lag]) -> Table {
     let columns =
         ["change", "count", "packet, p50 ms", "p99 ms", "max ms", "map, p50 ms", "p99 ms "];
-    let mut table = Table::new("changes", &columns);
+    let mut table = Table::new(name, &columns);
     for Lag { what, packet, map } in lags {
-        let [p50, p99, max] = [0.5, 0.99, 1.0].map(|it| ms(packet.ms(it)));
+        // Of some there is no packet to see.
+        let packet = |quantile| match packet.count() {
+            0 => Cell::Nothing,
+            _ => ms(packet.ms(quantile)),
+        };
+        let [p50, p99, max] = [0.5, 0.99, 1.0].map(packet);
         let [map_p50, map_p99] = [0.5, 0.99].map(|it| ms(map.ms(it)));
-        table.row([(*what).into(), packet.count().into(), p50, p99, max, map_p50, map_p99]);
+        table.row([(*what).into(), map.count().into(), p50, p99, max, map_p50, map_p99]);
     }
     table
 }

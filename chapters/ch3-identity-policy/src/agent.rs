@@ -11,7 +11,10 @@ pub mod objects;
 pub mod selector;
 pub mod stores;
 
+pub mod claimant;
+pub mod claims;
 pub mod directory;
+pub mod files;
 pub mod identity;
 pub mod local;
 pub mod policy;
@@ -26,6 +29,7 @@ pub mod grace;
 pub mod waiting;
 
 pub mod events;
+pub mod listener;
 pub mod run;
 pub mod server;
 
@@ -33,4 +37,5 @@ pub mod explain;
 pub mod live;
 pub mod metrics;
 pub mod show;
+pub mod status;
 pub mod view;

@@ -23,6 +23,13 @@ use serde::{Deserialize, Serialize};
 /// Where the agent listens.
 pub const SOCKET: &str = "/run/ebpfcni/agent.sock";
 
+/// Is it a LINK, as [`Attachment::host_link`](crate::args::Attachment::host_link) makes them? It
+/// becomes a file's name: no other may.
+pub fn is_host_link(name: &str) -> bool {
+    let digits = name.strip_prefix("veth").unwrap_or_default();
+    digits.len() == 11 && digits.bytes().all(|it| matches!(it, b'0'..=b'9' | b'a'..=b'f'))
+}
+
 /// A pod's labels, or a namespace's.
 pub type Labels = BTreeMap<String, String>;
 

@@ -1,10 +1,15 @@
 //! Asking the agent: one request, one answer, with a deadline.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{self, BufRead as _, BufReader, ErrorKind, Read, Write};
+use std::os::fd::AsRawFd as _;
 use std::os::unix::net::UnixStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
+use nix::sys::socket::{
+    AddressFamily, SockFlag, SockType, UnixAddr, connect, setsockopt, socket, sockopt,
+};
+use nix::sys::time::TimeVal;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -15,11 +20,13 @@ use crate::error::{CniError, code};
 const ADD: Duration = Duration::from_secs(10);
 /// The other commands ask for what is known, or leave word.
 const OTHERS: Duration = Duration::from_secs(2);
+/// No answer is longer: ten times that of a node with all the endpoints that it can have.
+const LONGEST: u64 = 64 << 20;
 
 /// PUT: answers when the maps are ready for the endpoint. Error 11 if the agent is not there or
 /// does not know the pod yet: the runtime tries again.
 pub fn put(host_link: &str, new: &NewEndpoint) -> Result<()> {
-    request::<EndpointStatus>("PUT", &path_of(host_link), Some(new), ADD).map(drop).map_err(
+    request::<serde_json::Value>("PUT", &path_of(host_link), Some(new), ADD).map(drop).map_err(
         |error| {
             let details = format!("{error:#}");
             CniError::new(code::TRY_AGAIN_LATER, "ebpf-agent did not take the pod", details).into()
@@ -56,12 +63,48 @@ fn path_of(host_link: &str) -> String {
     format!("/v1/endpoint/{host_link}")
 }
 
-fn connect(deadline: Duration) -> Result<UnixStream> {
-    let stream = UnixStream::connect(SOCKET)
-        .with_context(|| format!("cannot reach ebpf-agent at {SOCKET}; does it run?"))?;
-    stream.set_read_timeout(Some(deadline))?;
-    stream.set_write_timeout(Some(deadline))?;
-    Ok(stream)
+/// A connection on which all together takes no longer than until the deadline, however slow the
+/// other end is.
+struct Connection {
+    stream: UnixStream,
+    deadline: Option<Instant>,
+}
+
+impl Connection {
+    fn open(patience: Duration) -> Result<Self> {
+        let fd = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+        // connect(2) waits while the listener's queue is full, and as long as a write may.
+        let patience_left = TimeVal::new(patience.as_secs().try_into()?, 0);
+        setsockopt(&fd, sockopt::SendTimeout, &patience_left)?;
+        let deadline = Some(Instant::now() + patience);
+        let connected = connect(fd.as_raw_fd(), &UnixAddr::new(SOCKET)?).map_err(io::Error::from);
+        connected.with_context(|| format!("cannot reach ebpf-agent at {SOCKET}; does it run?"))?;
+        Ok(Self { stream: fd.into(), deadline })
+    }
+
+    /// What is left of the patience.
+    fn left(&self) -> io::Result<Option<Duration>> {
+        let left = self.deadline.map(|it| it.saturating_duration_since(Instant::now()));
+        if left.is_some_and(|it| it.is_zero()) { Err(ErrorKind::TimedOut.into()) } else { Ok(left) }
+    }
+}
+
+impl Read for Connection {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.stream.set_read_timeout(self.left()?)?;
+        self.stream.read(buffer)
+    }
+}
+
+impl Write for Connection {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.stream.set_write_timeout(self.left()?)?;
+        self.stream.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()
+    }
 }
 
 /// HTTP/1.0: the answer ends with the connection, so there is nothing to parse but the status.
@@ -69,23 +112,26 @@ fn request<T: DeserializeOwned>(
     method: &str,
     path: &str,
     body: Option<&impl Serialize>,
-    deadline: Duration,
+    patience: Duration,
 ) -> Result<T> {
     let body = body.map(serde_json::to_string).transpose()?.unwrap_or_default();
-    let answer = answer(method, path, body, deadline)?;
+    let answer = answer(method, path, body, patience)?;
     serde_json::from_str(&answer).with_context(|| format!("ebpf-agent answered {answer:?}"))
 }
 
 /// The body of an answer that says yes.
-fn answer(method: &str, path: &str, body: String, deadline: Duration) -> Result<String> {
-    let mut stream = connect(deadline)?;
+fn answer(method: &str, path: &str, body: String, patience: Duration) -> Result<String> {
+    let mut connection = Connection::open(patience)?;
     let length = body.len();
     let head = format!("{method} {path} HTTP/1.0\r\nContent-Type: application/json\r\n");
-    let sent = write!(stream, "{head}Content-Length: {length}\r\n\r\n{body}");
+    let sent = write!(connection, "{head}Content-Length: {length}\r\n\r\n{body}");
     let mut answer = String::new();
-    sent.and_then(|()| stream.read_to_string(&mut answer))
-        .with_context(|| format!("ebpf-agent did not answer {method} {path} in {deadline:?}"))?;
+    sent.and_then(|()| connection.take(LONGEST).read_to_string(&mut answer))
+        .with_context(|| format!("ebpf-agent did not answer {method} {path} in {patience:?}"))?;
     let (head, body) = answer.split_once("\r\n\r\n").context("ebpf-agent's answer is no HTTP")?;
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+    let is_whole = length.is_none_or(|length| length == body.len().to_string());
+    ensure!(is_whole, "ebpf-agent's answer to {method} {path} breaks off; does it still run?");
     if head.split(' ').nth(1) != Some("200") {
         let problem = serde_json::from_str::<Problem>(body).map(|problem| problem.error);
         bail!(problem.unwrap_or_else(|_| head.lines().next().unwrap_or_default().to_string()));
@@ -93,16 +139,17 @@ fn answer(method: &str, path: &str, body: String, deadline: Duration) -> Result<
     Ok(body.to_string())
 }
 
-/// An answer that does not end: its lines, as they come.
-pub fn lines(path: &str) -> Result<impl Iterator<Item = std::io::Result<String>>> {
-    let mut stream = connect(OTHERS)?;
-    write!(stream, "GET {path} HTTP/1.0\r\n\r\n")?;
-    stream.set_read_timeout(None)?;
-    let mut lines = BufReader::new(stream).lines();
-    let head: Vec<_> =
-        lines.by_ref().map_while(Result::ok).take_while(|it| !it.is_empty()).collect();
-    match head.first().and_then(|line| line.split(' ').nth(1)) {
-        Some("200") => Ok(lines),
-        _ => bail!("ebpf-agent answered {head:?}"),
+/// An answer that ends with the agent: its lines, as they come.
+pub fn lines(path: &str) -> Result<impl Iterator<Item = io::Result<String>>> {
+    let mut connection = Connection::open(OTHERS)?;
+    write!(connection, "GET {path} HTTP/1.0\r\n\r\n")?;
+    let mut lines = BufReader::new(connection);
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        let length = lines.read_line(&mut head).context("ebpf-agent did not answer")?;
+        ensure!(length > 0 && head.len() < 8192, "ebpf-agent answered {head:?}");
     }
+    ensure!(head.split(' ').nth(1) == Some("200"), "ebpf-agent answered {head:?}");
+    lines.get_mut().deadline = None;
+    Ok(lines.lines())
 }

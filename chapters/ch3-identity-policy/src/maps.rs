@@ -11,9 +11,8 @@ pub mod ct;
 /// Where all maps are pinned, as in the talk.
 pub const GLOBALS: &str = "/sys/fs/bpf/tc/globals";
 /// What both programs read or write.
-pub const MAPS: [&str; 7] = [
-    "endpoint_map", "policy_map", "epoch_map", "ct_map", "metrics_map", "events", "listening_map",
-];
+pub const MAPS: [&str; 7] =
+    ["endpoint_map", "policy_map", "epoch_map", "ct_map", "metrics_map", "events", "listening_map"];
 
 /// `struct endpoint` but for `since`: who has an address.
 #[repr(C)]

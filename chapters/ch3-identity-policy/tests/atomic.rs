@@ -31,7 +31,8 @@ impl Scene {
         let node = ready_node();
         for name in NAMESPACES {
             let metadata = json!({ "name": name });
-            let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": metadata });
+            let namespace =
+                json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": metadata });
             node.apply(&namespace.to_string()).unwrap();
         }
         let run = |name: &&str| {
@@ -155,8 +156,16 @@ fn no_packet_meets_a_mixture(elsewhere: usize) {
             before = new;
         }
     });
-    println!("{changes} changes, {elsewhere} pods elsewhere, {sent} datagrams, {} wrong", wrong.len());
-    assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong[..wrong.len().min(20)].join("\n"));
+    println!(
+        "{changes} changes, {elsewhere} pods elsewhere, {sent} datagrams, {} wrong",
+        wrong.len()
+    );
+    assert!(
+        wrong.is_empty(),
+        "{} wrong:\n{}",
+        wrong.len(),
+        wrong[..wrong.len().min(20)].join("\n")
+    );
     assert!(sent > u64::from(changes) * 60, "{sent} prove little");
 }
 

@@ -3,24 +3,17 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails should panic")]
 
+mod engine;
 mod oracle;
 mod plugin;
 mod probe;
 
 use std::cell::RefCell;
-use std::fs;
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Duration;
 
-use ch3_identity_policy::{agent, api, maps};
-
-use agent::identity::Identities;
-use agent::local::Local;
-use agent::wanted::{Objects, Wanted, wanted};
-use api::{NewEndpoint, PodRef};
-use maps::{EGRESS_ISOLATED, PolicyKey};
+use ch3_identity_policy::agent::wanted::Wanted;
+use ch3_identity_policy::maps::{EGRESS_ISOLATED, PolicyKey};
+use engine::{Engine, HERE};
 use oracle::random::{PODS, world};
 use oracle::{Labels, World};
 use probe::Cluster;
@@ -39,64 +32,25 @@ fn verdicts(world: &World) -> [u32; 2] {
     verdicts
 }
 
-/// The agent's engine, as it lives through all worlds. Half of the pods are on its node.
-struct Engine {
-    directory: PathBuf,
-    local: Local,
-    identities: Identities,
+/// An engine that lives through all worlds. Half of the pods are on its node.
+fn engine(test: &str) -> Engine {
+    let mut engine = Engine::new(test);
+    for (number, name) in PODS.into_iter().enumerate().filter(|it| is_here(it.1)) {
+        engine.put(number, name, address(name));
+    }
+    engine
 }
 
-impl Engine {
-    fn new(test: &str) -> Self {
-        let name = format!("properties-{test}-{}", std::process::id());
-        let directory = std::env::temp_dir().join(name);
-        let mut local = Local::load(directory.join("endpoints")).unwrap();
-        for name in PODS.into_iter().filter(|name| is_here(name)) {
-            let (namespace, pod) = name.split_once('/').unwrap();
-            let pod = PodRef { namespace: namespace.into(), name: pod.into(), uid: None };
-            let endpoint = NewEndpoint {
-                container_id: String::new(),
-                ifname: "eth0".into(),
-                pod: Some(pod),
-                address: address(name),
-                mac: [0; 6],
-                ifindex: 1,
-            };
-            local.insert(&format!("veth-{}", name.replace('/', "-")), endpoint).unwrap();
-        }
-        let identities = Identities::load(directory.join("identities"), Duration::ZERO).unwrap();
-        Self { directory, local, identities }
+/// A world's objects, with the pods where they are.
+fn objects(world: &World) -> Vec<Value> {
+    let mut objects = world.objects();
+    for object in objects.iter_mut().filter(|it| it["kind"] == "Pod") {
+        let part = |key: &str| object["metadata"][key].as_str().unwrap();
+        let name = format!("{}/{}", part("namespace"), part("name"));
+        object["spec"] = json!({ "nodeName": if is_here(&name) { HERE } else { "there" } });
+        object["status"] = json!({ "podIPs": [{ "ip": address(&name) }] });
     }
-
-    fn wanted(&mut self, world: &World) -> Wanted {
-        let mut objects = Objects::default();
-        for mut object in world.objects() {
-            let name = object["metadata"]["name"].as_str().unwrap().to_string();
-            match object["kind"].as_str().unwrap() {
-                "Namespace" => objects.namespaces.push(read(object)),
-                "NetworkPolicy" => objects.policies.push(read(object)),
-                _ => {
-                    let name =
-                        format!("{}/{name}", object["metadata"]["namespace"].as_str().unwrap());
-                    object["spec"] =
-                        json!({ "nodeName": if is_here(&name) { "here" } else { "there" } });
-                    object["status"] = json!({ "podIPs": [{ "ip": address(&name) }] });
-                    objects.pods.push(read(object));
-                }
-            }
-        }
-        wanted(&objects, "here", &mut self.local, &mut self.identities).unwrap()
-    }
-}
-
-impl Drop for Engine {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.directory);
-    }
-}
-
-fn read<T: serde::de::DeserializeOwned>(object: Value) -> Arc<T> {
-    Arc::new(serde_json::from_value(object).unwrap())
+    objects
 }
 
 fn is_here(name: &str) -> bool {
@@ -121,15 +75,16 @@ fn lets_through(wanted: &Wanted, from: Option<&str>, to: &str) -> bool {
 
 #[test]
 fn the_engine_means_what_the_rules_say() {
-    let engine = RefCell::new(Engine::new("random"));
+    let engine = RefCell::new(engine("random"));
     let counts = RefCell::new([0, 0]);
     let config = Config { cases: 4000, failure_persistence: None, ..Config::default() };
     let tried = TestRunner::new(config).run(&world(), |world| {
-        let wanted = engine.borrow_mut().wanted(&world);
+        let mut engine = engine.borrow_mut();
+        engine.set(objects(&world));
         for to in PODS {
             for from in PODS.into_iter().filter(|it| *it != to).map(Some).chain([None]) {
                 let by_rules = world.allows(from, to);
-                assert_eq!(lets_through(&wanted, from, to), by_rules, "{from:?} > {to}");
+                assert_eq!(lets_through(&engine.wanted, from, to), by_rules, "{from:?} > {to}");
             }
         }
         let new = verdicts(&world);
@@ -146,7 +101,7 @@ fn the_engine_means_what_the_rules_say() {
 /// As an API server of a later version could bring it: nobody knows whom it is about.
 #[test]
 fn a_policy_whose_subject_is_not_understood_isolates_its_namespace() {
-    let mut engine = Engine::new("unreadable");
+    let mut engine = engine("unreadable");
     let mut world = World {
         namespaces: ["x", "y", "z"].map(|name| (name.into(), Labels::new())).into(),
         pods: PODS.map(|name| (name.into(), Labels::new())).into(),
@@ -158,14 +113,15 @@ fn a_policy_whose_subject_is_not_understood_isolates_its_namespace() {
         json!({ "podSelector": {}, "policyTypes": ["Ingress", "Sideways"], "ingress": [{}] }),
     ] {
         world.policies.insert("x/p".into(), spec);
-        let wanted = engine.wanted(&world);
+        engine.set(objects(&world));
+        let wanted = &engine.wanted;
         for to in PODS {
             for from in PODS.into_iter().filter(|it| *it != to) {
                 let concerned = from.starts_with("x/") || to.starts_with("x/");
-                assert_eq!(lets_through(&wanted, Some(from), to), !concerned, "{from} > {to}");
+                assert_eq!(lets_through(wanted, Some(from), to), !concerned, "{from} > {to}");
             }
         }
-        assert_eq!(wanted.problems.len(), 1, "{:?}", wanted.problems);
+        assert_eq!(wanted.problems().len(), 1, "{:?}", wanted.problems());
     }
 }
 

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::hash::Hash;
+use std::sync::mpsc;
+use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 use futures_util::StreamExt as _;
@@ -10,12 +12,11 @@ use kube::runtime::reflector::{self, Store};
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
-use tokio::sync::{mpsc, watch};
-use tokio::time::Instant;
+use tokio::sync::watch;
 
 use super::engine::Event;
-use super::objects::trim;
-use super::stores::{Read, Stores};
+use super::objects::{Key, Kind, trim};
+use super::stores::{Read, Stores, Which, Whole};
 
 /// Starts watching. The stores fill by themselves, and go on by themselves after the API server
 /// was away.
@@ -25,15 +26,16 @@ pub async fn watch(events: mpsc::Sender<Event>) -> Result<Stores> {
          say --manifests",
     )?;
     Ok(Stores {
-        pods: reflect(&client, &events),
-        namespaces: reflect(&client, &events),
-        policies: reflect(&client, &events),
+        pods: reflect(Kind::Pod, &client, &events),
+        namespaces: reflect(Kind::Namespace, &client, &events),
+        policies: reflect(Kind::NetworkPolicy, &client, &events),
         problems: watch::channel(BTreeSet::new()).1,
         read: watch::channel(Read::default()).1,
+        whole: Whole::default(),
     })
 }
 
-fn reflect<K>(client: &Client, events: &mpsc::Sender<Event>) -> Store<K>
+fn reflect<K>(kind: Kind, client: &Client, events: &mpsc::Sender<Event>) -> Store<K>
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
     K::DynamicType: Eq + Hash + Clone,
@@ -47,13 +49,19 @@ where
     tokio::spawn(async move {
         let mut objects = std::pin::pin!(objects);
         while let Some(event) = objects.next().await {
-            match event {
+            let which = match event {
                 // While a list comes in, its parts are not looked at: they are no whole.
-                Ok(watcher::Event::Init | watcher::Event::InitApply(_)) => {}
-                // A full queue is as good: the engine will look at all there is.
-                Ok(_) => drop(events.try_send(Event::Changed(Instant::now()))),
-                Err(error) => tracing::warn!("watching {}: {error}", K::plural(&())),
-            }
+                Ok(watcher::Event::Init | watcher::Event::InitApply(_)) => continue,
+                Ok(watcher::Event::InitDone) => Which::All,
+                Ok(watcher::Event::Apply(object) | watcher::Event::Delete(object)) => {
+                    Which::These([Key::new(kind, object.meta())].into())
+                }
+                Err(error) => {
+                    tracing::warn!("watching {}: {error}", K::plural(&()));
+                    continue;
+                }
+            };
+            let _ = events.send(Event::Changed(Instant::now(), which, 0));
         }
     });
     store

@@ -169,9 +169,7 @@ impl Datapath {
             keys.endpoints.extend(wanted.endpoints.keys().chain(self.endpoints.keys()));
             keys.policy.extend(wanted.policy.iter().chain(self.policy.keys()));
         }
-        keys.endpoints.retain(|it| {
-            self.endpoint(*it, next).as_ref() != wanted.endpoints.get(it)
-        });
+        keys.endpoints.retain(|it| self.endpoint(*it, next).as_ref() != wanted.endpoints.get(it));
         keys.policy.retain(|it| self.has_pair(it, next) != wanted.policy.contains(it));
         keys
     }

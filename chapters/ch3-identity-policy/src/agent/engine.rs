@@ -1,33 +1,41 @@
-//! The loop: whatever has happened, compute what is wanted and write what differs.
+//! The loop: whatever has happened, find out what is wanted and write what differs. It runs in a
+//! thread of its own, and may wait for the kernel and for files as long as they take.
 
+use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant, SystemTime};
 
-use anyhow::{Result, anyhow};
-use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use anyhow::{Context as _, Result};
+use tokio::sync::{oneshot, watch};
 
+use super::changes::Changes;
 use super::datapath::Datapath;
+use super::directory::Directory;
 use super::identity::Identities;
 use super::local::Local;
 use super::metrics::Metrics;
-use super::stores::Stores;
+use super::stores::{Stores, Which};
 use super::view::View;
 use super::waiting::Waiting;
-use super::wanted::{Wanted, wanted};
-use crate::api::{EndpointStatus, NewEndpoint};
+use super::wanted::{News, Wanted};
+use crate::api::NewEndpoint;
 
-/// How often the maps are read back, and links looked after, though nothing has happened.
+/// How often the maps are read back, and links and all objects looked at, though nothing has
+/// happened.
 const RESYNC: Duration = Duration::from_secs(10);
+/// After so long without an event it is quiet: time to sweep, and to try again what has failed.
+const QUIET: Duration = Duration::from_secs(1);
+/// What comes in a burst is done at once, but not for ever.
+const BURST: usize = 4096;
 
 /// What may happen.
 #[derive(Debug)]
 pub enum Event {
-    /// Some object is another, since then.
-    Changed(Instant),
+    /// Some objects are others, since then; and which revision of the manifests that makes.
+    Changed(Instant, Which, u64),
     /// The plugin has made an endpoint; it waits for the answer.
-    Put(String, NewEndpoint, oneshot::Sender<Result<EndpointStatus>>),
+    Put(String, NewEndpoint, oneshot::Sender<Result<()>>),
     /// The plugin takes one away.
     Delete(String, oneshot::Sender<Result<()>>),
 }
@@ -35,16 +43,22 @@ pub enum Event {
 /// All that the agent knows, in one place: nobody else writes.
 #[allow(missing_debug_implementations, reason = "aya's Array has none")]
 pub struct Engine {
-    node: String,
     stores: Stores,
+    directory: Directory,
     local: Local,
     identities: Identities,
+    wanted: Wanted,
     datapath: Datapath,
     waiting: Waiting,
+    /// DELETEs that are answered when the maps are written.
+    deleted: Vec<(oneshot::Sender<Result<()>>, Result<()>)>,
     behind_since: Option<Instant>,
-    view: watch::Sender<Arc<View>>,
+    /// What was not as it should be when we looked around last.
+    found: BTreeSet<String>,
+    /// Of the manifests that were looked at.
+    revision: u64,
+    view: watch::Sender<View>,
     metrics: Metrics,
-    before: super::changes::Changes,
 }
 
 impl Engine {
@@ -54,141 +68,144 @@ impl Engine {
         stores: Stores,
         directory: &Path,
         grace: Duration,
-        view: watch::Sender<Arc<View>>,
+        view: watch::Sender<View>,
         metrics: Metrics,
     ) -> Result<Self> {
         Ok(Self {
-            node,
             stores,
+            directory: Directory::default(),
             local: Local::load(directory.join("endpoints"))?,
             identities: Identities::load(directory.join("identities.json"), grace)?,
+            wanted: Wanted::new(node),
             datapath: Datapath::open()?,
             waiting: Waiting::default(),
+            deleted: Vec::new(),
             behind_since: None,
+            found: BTreeSet::new(),
+            revision: 0,
             view,
             metrics,
-            before: super::changes::Changes::default(),
         })
     }
 
     // #region run
     /// Runs until nobody can send events any more. To be called when the stores are ready.
-    pub async fn run(mut self, mut events: mpsc::Receiver<Event>, ready: oneshot::Sender<()>) {
-        let mut ready = Some(ready);
+    pub fn run(mut self, events: &Receiver<Event>, ready: impl FnOnce()) {
         self.look_around(); // whoever went while no agent was there
-        let mut resync = interval(RESYNC);
-        resync.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        self.reconcile();
+        ready();
+        let (mut resync, mut swept) = (Instant::now() + RESYNC, false);
         loop {
-            let patience = self.waiting.patience();
-            let first = tokio::select! {
-                event = events.recv() => match event {
-                    Some(event) => Some(event),
-                    None => return,
-                },
-                _ = resync.tick() => { self.look_around(); None }
-                () = sleep_until(patience.unwrap_or_else(Instant::now)), if patience.is_some() => None,
-            };
-            // What comes in a burst is done at once.
-            let mut rest = std::iter::from_fn(|| events.try_recv().ok());
-            let deleted: Vec<_> =
-                first.into_iter().chain(&mut rest).filter_map(|it| self.take(it)).collect();
-            let done = self.reconcile();
-            if let Err(error) = &done {
-                tracing::error!("cannot reconcile: {error:#}");
-                self.metrics.failed();
-                // What could not be written down is not published: these ADDs are tried again.
-                let refused = self.waiting.refuse_all(error);
-                self.forget(refused);
+            let is_quiet = swept && !self.wanted.claims.has_failed();
+            let pause = if is_quiet { RESYNC } else { QUIET };
+            let next = [Some(resync), Some(Instant::now() + pause), self.waiting.patience()];
+            let next = next.into_iter().flatten().min().unwrap_or(resync);
+            match events.recv_timeout(next.saturating_duration_since(Instant::now())) {
+                Ok(event) => {
+                    swept = false;
+                    self.take(event);
+                    events.try_iter().take(BURST).for_each(|event| self.take(event));
+                }
+                Err(RecvTimeoutError::Timeout) if swept => {}
+                Err(RecvTimeoutError::Timeout) => {
+                    swept = true;
+                    if let Err(error) = self.datapath.sweep() {
+                        tracing::error!("cannot sweep the maps: {error:#}");
+                    }
+                }
+                Err(RecvTimeoutError::Disconnected) => return,
             }
-            for answer in deleted {
-                // The plugin may have given up.
-                let _ = answer.send(done.as_ref().map_err(|error| anyhow!("{error:#}")).copied());
+            if Instant::now() >= resync {
+                self.identities.gc_unused(&self.wanted.claims.identities(), SystemTime::now());
+                self.look_around();
+                resync = Instant::now() + RESYNC;
             }
-            if done.is_ok()
-                && let Some(ready) = ready.take()
-            {
-                let _ = ready.send(());
-            }
+            self.reconcile();
         }
     }
     // #endregion run
 
-    /// Takes an event in. DELETE is answered when the maps are written.
-    fn take(&mut self, event: Event) -> Option<oneshot::Sender<Result<()>>> {
+    /// Takes an event in.
+    fn take(&mut self, event: Event) {
         match event {
-            Event::Changed(since) => {
+            Event::Changed(since, which, revision) => {
                 self.behind_since.get_or_insert(since);
-                None
+                self.stores.look_at(&which, &mut self.directory);
+                self.revision = self.revision.max(revision);
             }
-            Event::Put(link, new, answer) => {
-                match self.local.insert(&link, new) {
-                    Ok(()) => self.waiting.push(link, answer),
-                    Err(error) => drop(answer.send(Err(error))),
-                }
-                None
-            }
-            Event::Delete(link, answer) => match self.local.remove(&link) {
-                Ok(()) => Some(answer),
-                Err(error) => {
-                    let _ = answer.send(Err(error));
-                    None
-                }
+            // The plugin has given up, and undone its part.
+            Event::Put(_, _, answer) if answer.is_closed() => {}
+            Event::Put(link, new, answer) => match self.local.insert(&link, new) {
+                Ok(()) => self.waiting.push(link, answer),
+                Err(error) => drop(answer.send(Err(error))),
             },
+            Event::Delete(link, answer) => {
+                let removed = self.local.remove(&link);
+                self.deleted.push((answer, removed));
+            }
         }
     }
 
     /// Nothing has happened, as far as we know.
     fn look_around(&mut self) {
-        let reopened = self.datapath.compare().and_then(|()| self.datapath.sweep());
-        if let Err(error) = reopened.and_then(|()| self.local.remove_gone()) {
-            tracing::error!("{error:#}");
-        }
+        // First: what is in the reflectors by then is this revision, or a later one.
+        let revision = self.stores.read.borrow().revision;
+        self.stores.look_at(&Which::All, &mut self.directory);
+        self.revision = self.revision.max(revision);
+        let found = [
+            self.datapath.compare().context("cannot compare the maps"),
+            self.local.remove_gone(),
+            self.identities.save(),
+        ];
+        let found = found.into_iter().filter_map(Result::err);
+        self.found = found.map(|error| format!("{error:#}")).collect();
+        // Those that rest as well, and those that do not any more.
+        self.wanted.news.identities.extend(self.identities.iter().map(|(id, _)| id));
+        self.wanted.news.identities.extend(self.view.borrow().identities.keys());
     }
 
     // #region reconcile
-    fn reconcile(&mut self) -> Result<()> {
-        let objects = self.stores.objects();
-        let mut wanted = wanted(&objects, &self.node, &mut self.local, &mut self.identities)?;
-        let used = wanted.endpoints.values().map(|endpoint| endpoint.identity).collect();
-        self.identities.gc_unused(&used, SystemTime::now());
-        self.identities.save()?; // a number in a map must not be forgotten
-        let problems = self.datapath.apply(&wanted, &super::changes::Changes { endpoints: wanted.endpoints.keys().chain(self.before.endpoints.iter()).copied().collect(), policy: wanted.policy.iter().chain(self.before.policy.iter()).copied().collect() });
-        wanted.problems.extend(problems);
-        self.before = super::changes::Changes { endpoints: wanted.endpoints.keys().copied().collect(), policy: wanted.policy.clone() };
+    /// Works in what is another, and writes what differs. What fails on the way keeps nothing
+    /// else from being done.
+    fn reconcile(&mut self) {
+        let changes =
+            self.wanted.update(&mut self.directory, &mut self.local, &mut self.identities);
+        let problems = self.datapath.apply(&self.wanted, &changes);
         if let Some(since) = self.behind_since.take() {
-            self.metrics.caught_up(since.into_std());
+            self.metrics.caught_up(since);
         }
-        self.tell(&wanted, objects.revision);
-        let refused = self.waiting.answer(&wanted, &self.datapath);
-        self.forget(refused);
-        Ok(())
-    }
-    // #endregion reconcile
-
-    /// Each problem is logged once, and once more if it comes back.
-    fn tell(&mut self, wanted: &Wanted, revision: u64) {
-        let before = self.view.borrow().problems.clone();
-        for problem in wanted.problems.difference(&before) {
-            tracing::warn!("{problem}");
+        self.tell(&changes, problems);
+        for (answer, removed) in self.deleted.drain(..) {
+            let _ = answer.send(removed); // the plugin may have given up
         }
-        self.view.send_replace(Arc::new(View {
-            endpoints: wanted.status.clone(),
-            identities: self.identities.status(),
-            problems: wanted.problems.clone(),
-            pods: wanted.pods.clone(),
-            labels: wanted.labels.clone(),
-            policies: wanted.policies.clone(),
-            revision,
-            sizes: self.datapath.sizes(),
-        }));
-    }
-
-    /// The plugin will undo its part of a refused ADD, so ours is forgotten too.
-    fn forget(&mut self, links: Vec<String>) {
-        for link in links {
-            if let Err(error) = self.local.remove(&link) {
+        for refused in self.waiting.answer(&self.wanted, &self.datapath) {
+            // The plugin will undo its part, so ours is forgotten too.
+            if let Err(error) = self.local.remove(&refused) {
                 tracing::error!("{error:#}");
             }
         }
+    }
+    // #endregion reconcile
+
+    /// The view learns what is another. Each problem is logged once, and once more if it comes
+    /// back.
+    fn tell(&mut self, changes: &Changes, problems: Vec<String>) {
+        let mut now = self.wanted.problems();
+        now.extend(problems);
+        now.extend(self.found.iter().cloned());
+        now.extend(self.stores.problems.borrow().iter().cloned());
+        for problem in now.difference(&self.view.borrow().problems) {
+            tracing::warn!("{problem}");
+        }
+        if self.wanted.claims.has_failed() {
+            self.metrics.failed();
+        }
+        self.view.send_modify(|view| {
+            view.learn(changes, &self.wanted, &self.local, &self.identities);
+            view.problems = now;
+            view.sizes = self.datapath.sizes();
+            view.revision = self.revision;
+        });
+        self.wanted.news = News::default();
     }
 }

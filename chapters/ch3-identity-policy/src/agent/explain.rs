@@ -1,5 +1,7 @@
 //! Why may, or may not, one talk to another? In the policies' own words.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::identity::{HOST, WORLD};
@@ -33,7 +35,7 @@ pub struct Explanation {
 }
 
 /// Answers from the policies alone; the maps may not have caught up.
-pub fn explain(policies: &[Policy], source: &Party, destination: &Party) -> Explanation {
+pub fn explain(policies: &[Arc<Policy>], source: &Party, destination: &Party) -> Explanation {
     let allow = |why: &str| Explanation { allowed: true, why: why.into(), ..Default::default() };
     if source.identity == HOST {
         return allow("the node always reaches its own pods");
@@ -45,7 +47,7 @@ pub fn explain(policies: &[Policy], source: &Party, destination: &Party) -> Expl
         let labels = party.labels.clone();
         policies.iter().filter(move |it| labels.as_ref().is_some_and(|them| it.selects(them)))
     };
-    let names = |policies: &[&Policy]| policies.iter().map(|it| it.full_name()).collect();
+    let names = |policies: &[&Arc<Policy>]| policies.iter().map(|it| it.full_name()).collect();
     let egress: Vec<_> = selecting(source).filter(|it| it.egress).collect();
     if !egress.is_empty() {
         return Explanation {

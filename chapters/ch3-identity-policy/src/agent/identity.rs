@@ -3,15 +3,16 @@
 //! The number is drawn, not computed: a hash of the labels short enough for the packet's mark
 //! would soon be the same for two different ones.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use crate::api::{IdentityStatus, Labels, SecurityLabels};
+use super::files::{read, write};
+use crate::api::{Labels, SecurityLabels};
 
 /// The node's own processes.
 pub const HOST: u32 = 1;
@@ -35,9 +36,14 @@ const UNIQUE: [&str; 8] = [
     "controller-uid",
 ];
 
+/// Does such a label count only if a policy asks for it?
+pub fn is_unique(key: &str) -> bool {
+    UNIQUE.contains(&key)
+}
+
 /// The labels that count for an identity; `asked` are those that live policies select by.
-pub fn relevant(labels: &Labels, asked: &BTreeSet<&str>) -> Labels {
-    let counts = |key: &str| !UNIQUE.contains(&key) || asked.contains(key);
+pub fn relevant(labels: &Labels, asked: &BTreeSet<String>) -> Labels {
+    let counts = |key: &str| !is_unique(key) || asked.contains(key);
     let labels = labels.iter().filter(|(key, _)| counts(key));
     labels.map(|(key, value)| (key.clone(), value.clone())).collect()
 }
@@ -57,7 +63,9 @@ pub struct Identities {
     file: PathBuf,
     grace: Duration,
     table: Table,
-    by_labels: BTreeMap<SecurityLabels, u32>,
+    by_labels: HashMap<Arc<SecurityLabels>, u32>,
+    /// Drawn since the table was written down last.
+    unsaved: BTreeSet<u32>,
     changed: bool,
 }
 
@@ -71,7 +79,7 @@ struct Table {
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Identity {
-    labels: SecurityLabels,
+    labels: Arc<SecurityLabels>,
     /// Since when no endpoint has it.
     unused_since: Option<SystemTime>,
 }
@@ -82,11 +90,12 @@ impl Identities {
         let table: Table = read(&file)?.unwrap_or_default();
         let labels = |(id, identity): (&u32, &Identity)| (identity.labels.clone(), *id);
         let by_labels = table.identities.iter().map(labels).collect();
-        Ok(Self { file, grace, table, by_labels, changed: false })
+        Ok(Self { file, grace, table, by_labels, unsaved: BTreeSet::new(), changed: false })
     }
 
     // #region identity
-    /// The number of these labels, drawn if need be; `None` if all are taken.
+    /// The number of these labels, drawn if need be; `None` if all are taken. One that is drawn
+    /// must not be used before it [is saved](Self::is_saved).
     pub fn get(&mut self, labels: &SecurityLabels) -> Option<u32> {
         if let Some(id) = self.by_labels.get(labels) {
             return Some(*id);
@@ -99,10 +108,11 @@ impl Identities {
         while self.table.identities.contains_key(&id) {
             id = next(id);
         }
-        let identity = Identity { labels: labels.clone(), unused_since: None };
+        let labels = Arc::new(labels.clone());
         self.table.last = id;
-        self.table.identities.insert(id, identity);
-        self.by_labels.insert(labels.clone(), id);
+        self.table.identities.insert(id, Identity { labels: labels.clone(), unused_since: None });
+        self.by_labels.insert(labels, id);
+        self.unsaved.insert(id);
         self.changed = true;
         Some(id)
     }
@@ -122,48 +132,44 @@ impl Identities {
         };
         self.table.identities.retain(|_, identity| !is_stale(identity));
         let table = &self.table.identities;
-        self.by_labels.retain(|_, id| table.contains_key(id));
+        if self.by_labels.len() > table.len() {
+            self.by_labels.retain(|_, id| table.contains_key(id));
+            self.unsaved.retain(|id| table.contains_key(id));
+            self.changed = true;
+        }
     }
     // #endregion identity
 
-    /// Writes the table down, if it has changed: to be done before a map holds a new number.
+    /// Writes the table down, if it has changed.
     pub fn save(&mut self) -> Result<()> {
         if self.changed {
             write(&self.file, &self.table)?;
+            self.unsaved.clear();
             self.changed = false;
         }
         Ok(())
     }
 
-    /// For people, by number.
-    pub fn status(&self) -> Vec<IdentityStatus> {
-        let status = |(id, it): (&u32, &Identity)| IdentityStatus {
-            id: *id,
-            labels: it.labels.clone(),
-            in_use: it.unused_since.is_none(),
-        };
-        self.table.identities.iter().map(status).collect()
+    /// Writes the table down, if there is a new number in it: a map may hold it for longer than
+    /// the agent lives.
+    pub fn save_new(&mut self) -> Result<()> {
+        if self.unsaved.is_empty() { Ok(()) } else { self.save() }
     }
-}
 
-/// Reads a JSON file; `None` if there is none.
-pub fn read<T: for<'a> Deserialize<'a>>(file: &Path) -> Result<Option<T>> {
-    match fs::read(file) {
-        Ok(text) => {
-            let value = serde_json::from_slice(&text);
-            value.map(Some).with_context(|| format!("{} is damaged: remove it", file.display()))
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error).with_context(|| format!("cannot read {}", file.display())),
+    /// Will an agent after us know this number?
+    pub fn is_saved(&self, id: u32) -> bool {
+        !self.unsaved.contains(&id)
     }
-}
 
-/// Writes a JSON file, by rename: nobody reads half of it.
-pub fn write(file: &Path, value: &impl Serialize) -> Result<()> {
-    let new = file.with_extension("new");
-    fs::write(&new, serde_json::to_vec(value)?)
-        .and_then(|()| fs::rename(&new, file))
-        .with_context(|| format!("cannot write {}", file.display()))
+    /// What a number stands for.
+    pub fn labels(&self, id: u32) -> Option<&Arc<SecurityLabels>> {
+        self.table.identities.get(&id).map(|it| &it.labels)
+    }
+
+    /// All numbers, and what they stand for.
+    pub fn iter(&self) -> impl Iterator<Item = (u32, &Arc<SecurityLabels>)> {
+        self.table.identities.iter().map(|(id, it)| (*id, &it.labels))
+    }
 }
 
 #[cfg(test)]

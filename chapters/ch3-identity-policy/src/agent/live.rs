@@ -40,7 +40,8 @@ pub fn look_up(
     let policies = maps::policy_map()?;
     let pairs =
         [source_identity, 0].map(|src_id| PolicyKey { src_id, dst_id: destination_identity });
-    let entry = pairs.into_iter().find(|pair| policies.get(pair, 0).is_ok_and(|entry| entry.is_at(epoch)));
+    let entry =
+        pairs.into_iter().find(|pair| policies.get(pair, 0).is_ok_and(|entry| entry.is_at(epoch)));
     let allowed = source_identity == HOST
         || source_address.is_some() && source_address == destination_address
         || !is_isolated && (to.is_none() || entry.is_some());

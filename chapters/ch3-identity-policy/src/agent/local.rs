@@ -1,16 +1,18 @@
 //! The endpoints of this node: what PUT said, kept in files beside the leases. The API server
 //! learns a pod's address only later, and a restarted agent must know it at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::PathBuf;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use nix::net::if_::if_nametoindex;
 use serde::{Deserialize, Serialize};
 
-use super::identity::{read, write};
-use crate::api::{NewEndpoint, SecurityLabels};
+use super::files::{make_directory, read, write};
+use super::objects::Name;
+use crate::api::{NewEndpoint, SecurityLabels, is_host_link};
 
 /// An endpoint of this node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,33 +40,47 @@ impl LocalEndpoint {
 #[derive(Debug)]
 pub struct Local {
     directory: PathBuf,
-    endpoints: BTreeMap<String, LocalEndpoint>,
+    endpoints: BTreeMap<Name, LocalEndpoint>,
+    /// Links by [`LocalEndpoint::name`].
+    by_pod: BTreeSet<(Name, Name)>,
+    /// What the files say: links and their labels.
+    files: BTreeMap<Name, SecurityLabels>,
+    changed: BTreeSet<Name>,
 }
 
 impl Local {
     /// Reads what an agent before us has left. A damaged file is told of and passed over: its pod
     /// is nobody then, and what it sends is dropped until it is made anew.
     pub fn load(directory: PathBuf) -> Result<Self> {
+        make_directory(&directory)?;
         let unreadable = || format!("cannot use {}", directory.display());
-        fs::create_dir_all(&directory).with_context(unreadable)?;
-        let mut endpoints = BTreeMap::new();
+        let mut files = Vec::new();
         for file in fs::read_dir(&directory).with_context(unreadable)? {
-            let path = file.with_context(unreadable)?.path();
-            if path.extension().is_none_or(|extension| extension != "json") {
-                continue;
-            }
-            match read::<LocalEndpoint>(&path) {
-                Ok(Some(endpoint)) => drop(endpoints.insert(endpoint.link.clone(), endpoint)),
-                Ok(None) => {}
+            files.push(file.with_context(unreadable)?.path());
+        }
+        let mut local = Self {
+            directory,
+            endpoints: BTreeMap::new(),
+            by_pod: BTreeSet::new(),
+            files: BTreeMap::new(),
+            changed: BTreeSet::new(),
+        };
+        for path in files.iter().filter(|it| it.extension().is_some_and(|it| it == "json")) {
+            match load(path) {
+                Ok(endpoint) => {
+                    let labels = endpoint.labels.clone().unwrap_or_default();
+                    local.files.insert(endpoint.link.as_str().into(), labels);
+                    local.take_in(endpoint);
+                }
                 Err(error) => tracing::error!("{error:#}"),
             }
         }
-        Ok(Self { directory, endpoints })
+        Ok(local)
     }
 
     /// All, by link.
-    pub fn iter(&self) -> impl Iterator<Item = &LocalEndpoint> {
-        self.endpoints.values()
+    pub fn iter(&self) -> impl Iterator<Item = (&Name, &LocalEndpoint)> {
+        self.endpoints.iter()
     }
 
     /// One by its link.
@@ -72,40 +88,76 @@ impl Local {
         self.endpoints.get(link)
     }
 
+    /// The links of a pod: a runtime may attach it more than once.
+    pub fn of_pod(&self, pod: &Name) -> impl Iterator<Item = &Name> {
+        let first = (pod.clone(), Name::default());
+        self.by_pod.range(first..).take_while(move |it| it.0 == *pod).map(|it| &it.1)
+    }
+
+    /// Is there a file that brings it back when the agent starts anew?
+    pub fn is_in_file(&self, link: &str) -> bool {
+        self.files.contains_key(link)
+    }
+
+    /// The links that came, or went, since somebody asked last.
+    pub fn take_changed(&mut self) -> BTreeSet<Name> {
+        std::mem::take(&mut self.changed)
+    }
+
     // #region insert
     /// Takes in what PUT says. Whoever had the address before must be gone: its link is the
     /// proof, for a DEL may come late or never.
     pub fn insert(&mut self, link: &str, new: NewEndpoint) -> Result<()> {
-        let before = self.iter().find(|it| it.new.address == new.address && it.link != link);
-        if let Some(before) = before.map(|it| it.link.clone()) {
+        ensure!(is_host_link(link), "{link:?} is no host end of ours");
+        let has_it = |it: &LocalEndpoint| it.new.address == new.address && it.link != link;
+        let before = self.endpoints.iter().find(|it| has_it(it.1)).map(|it| it.0.clone());
+        if let Some(before) = before {
             if self.is_there(&before) {
                 bail!("{} belongs to {before}, which is still there", new.address);
             }
             self.remove(&before)?;
         }
-        let taken = |id: &u32| self.iter().any(|it| it.id == *id);
+        let taken = |id: &u32| self.endpoints.values().any(|it| it.id == *id);
         let id = (1..).find(|id| !taken(id)).unwrap_or_default();
-        let endpoint = LocalEndpoint { id, link: link.into(), new, labels: None };
-        self.endpoints.insert(link.into(), endpoint);
+        self.take_out(link);
+        self.take_in(LocalEndpoint { id, link: link.into(), new, labels: None });
         Ok(())
     }
     // #endregion insert
 
-    /// Sets the labels, if they are others, and writes the endpoint down.
-    pub fn set_labels(&mut self, link: &str, labels: &SecurityLabels) -> Result<()> {
+    fn take_in(&mut self, endpoint: LocalEndpoint) {
+        let link = Name::from(endpoint.link.as_str());
+        self.by_pod.insert((endpoint.name().into(), link.clone()));
+        self.changed.insert(link.clone());
+        self.endpoints.insert(link, endpoint);
+    }
+
+    fn take_out(&mut self, link: &str) {
+        if let Some((link, endpoint)) = self.endpoints.remove_entry(link) {
+            self.by_pod.remove(&(endpoint.name().into(), link.clone()));
+            self.files.remove(&link);
+            self.changed.insert(link);
+        }
+    }
+
+    /// Sets the labels, and writes the endpoint down if its file says others.
+    pub fn set_labels(&mut self, link: &Name, labels: SecurityLabels) -> Result<()> {
+        let path = self.path(link);
         let Some(endpoint) = self.endpoints.get_mut(link) else { return Ok(()) };
-        if endpoint.labels.as_ref() != Some(labels) {
-            endpoint.labels = Some(labels.clone());
-            write(&self.directory.join(format!("{link}.json")), endpoint)?;
+        endpoint.labels = Some(labels.clone());
+        if self.files.get(link) != Some(&labels) {
+            write(&path, endpoint)?;
+            self.files.insert(link.clone(), labels);
         }
         Ok(())
     }
 
     /// Forgets an endpoint; that there is none is no error.
     pub fn remove(&mut self, link: &str) -> Result<()> {
-        self.endpoints.remove(link);
-        match fs::remove_file(self.directory.join(format!("{link}.json"))) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+        ensure!(is_host_link(link), "{link:?} is no host end of ours");
+        self.take_out(link);
+        match fs::remove_file(self.path(link)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
                 Err(error).with_context(|| format!("cannot forget endpoint {link}"))
             }
             _ => Ok(()),
@@ -116,7 +168,8 @@ impl Local {
     pub fn remove_gone(&mut self) -> Result<()> {
         let gone: Vec<_> =
             self.endpoints.keys().filter(|link| !self.is_there(link)).cloned().collect();
-        gone.iter().try_for_each(|link| self.remove(link))
+        let removed: Vec<_> = gone.iter().map(|link| self.remove(link)).collect();
+        removed.into_iter().collect()
     }
 
     /// The same link, not one that has been made anew under the same name.
@@ -124,4 +177,17 @@ impl Local {
         let index = self.endpoints.get(link).map(|endpoint| endpoint.new.ifindex);
         if_nametoindex(link).ok() == index && index.is_some()
     }
+
+    fn path(&self, link: &str) -> PathBuf {
+        self.directory.join(format!("{link}.json"))
+    }
+}
+
+/// Reads one endpoint: its file has the name of its link.
+fn load(path: &Path) -> Result<LocalEndpoint> {
+    let endpoint = read::<LocalEndpoint>(path)?.context("it is gone")?;
+    let is_its = path.file_stem().is_some_and(|name| name == endpoint.link.as_str());
+    let damaged = || format!("{} is damaged: remove it", path.display());
+    ensure!(is_its && is_host_link(&endpoint.link), damaged());
+    Ok(endpoint)
 }

@@ -1,15 +1,14 @@
 //! One manifest: its objects, and their way into the reflectors.
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::watcher;
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::objects::{Namespace, NetworkPolicy, Pod, trim};
+use super::objects::{self, Key, Kind, Namespace, NetworkPolicy, Pod, trim};
 
 /// One object of a manifest.
 #[derive(Debug, Clone)]
@@ -22,21 +21,6 @@ pub enum Object {
     NetworkPolicy(NetworkPolicy),
 }
 
-/// What makes an object the same in another file too.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Key {
-    kind: Kind,
-    namespace: Option<String>,
-    name: Option<String>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Pod,
-    Namespace,
-    NetworkPolicy,
-}
-
 impl Object {
     /// Its key.
     pub fn key(&self) -> Key {
@@ -45,7 +29,7 @@ impl Object {
             Self::Namespace(it) => (Kind::Namespace, &it.metadata),
             Self::NetworkPolicy(it) => (Kind::NetworkPolicy, &it.metadata),
         };
-        Key { kind, namespace: metadata.namespace.clone(), name: metadata.name.clone() }
+        Key::new(kind, metadata)
     }
 }
 
@@ -59,14 +43,10 @@ pub fn parse(text: &str) -> Result<Vec<Object>> {
 }
 
 fn object(document: Value) -> Result<Object> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Head {
-        api_version: String,
-        kind: String,
-    }
-    let head: Head = serde_json::from_value(document.clone()).context("apiVersion and kind")?;
-    Ok(match (head.api_version.as_str(), head.kind.as_str()) {
+    let text = |key: &str| document[key].as_str().map(String::from);
+    let head = text("apiVersion").zip(text("kind"));
+    let (version, kind) = head.context("apiVersion and kind must be there, and be text")?;
+    Ok(match (version.as_str(), kind.as_str()) {
         ("v1", "Pod") => Object::Pod(read(document)?),
         ("v1", "Namespace") => Object::Namespace(read(document)?),
         ("networking.k8s.io/v1", "NetworkPolicy") => Object::NetworkPolicy(read(document)?),
@@ -83,8 +63,8 @@ fn read<K: Resource<DynamicType = ()> + DeserializeOwned>(mut document: Value) -
     if K::kind(&()) != "Namespace" && document["metadata"]["namespace"].is_null() {
         document["metadata"]["namespace"] = "default".into();
     }
-    let mut object: K =
-        serde_json::from_value(document).with_context(|| format!("{} {name:?}", K::kind(&())))?;
+    let object = objects::read(document, "");
+    let mut object: K = object.map_err(|error| anyhow!("{} {name:?}: {error}", K::kind(&())))?;
     trim(object.meta_mut());
     Ok(object)
 }

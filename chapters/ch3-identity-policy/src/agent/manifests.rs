@@ -9,16 +9,19 @@ use std::fs::{self, File, Metadata};
 use std::io::{ErrorKind, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 use kube::runtime::reflector;
 use notify::{RecursiveMode, Watcher as _};
-use tokio::sync::{mpsc, watch};
-use tokio::time::Instant;
+use tokio::sync::mpsc::unbounded_channel;
+use tokio::sync::watch;
 
 use super::engine::Event;
-use super::manifest::{Key, Object, Wrap, Writers, parse};
-use super::stores::{Read, Stores};
+use super::manifest::{Object, Wrap, Writers, parse};
+use super::objects::Key;
+use super::stores::{Read, Stores, Which, Whole};
 
 /// The directory as it was last read.
 struct Manifests {
@@ -34,12 +37,20 @@ struct Manifests {
     stamps: BTreeMap<String, Option<String>>,
     read: watch::Sender<Read>,
     writers: Writers,
+    /// Objects that the reflectors have got, or lost, and the engine was not told of yet.
+    changed: BTreeSet<Key>,
+    whole: Whole,
+    events: mpsc::Sender<Event>,
 }
 
 /// Starts watching a directory.
-pub fn watch(directory: &Path, events: mpsc::Sender<Event>) -> Result<Stores> {
+pub fn watch(
+    directory: &Path,
+    events: mpsc::Sender<Event>,
+    read: watch::Sender<Read>,
+) -> Result<Stores> {
     let unusable = || format!("cannot watch {}", directory.display());
-    let (changes, mut changed) = mpsc::unbounded_channel();
+    let (changes, mut changed) = unbounded_channel();
     // Before the first look: what changes meanwhile is looked at once more.
     let mut watcher = notify::recommended_watcher(move |change: notify::Result<notify::Event>| {
         let _ = changes.send(change);
@@ -50,7 +61,8 @@ pub fn watch(directory: &Path, events: mpsc::Sender<Event>) -> Result<Stores> {
     let (namespaces_store, namespaces) = reflector::store();
     let (policies_store, policies) = reflector::store();
     let (problems, problems_now) = watch::channel(BTreeSet::new());
-    let (read, read_now) = watch::channel(Read::default());
+    let read_now = read.subscribe();
+    let whole = Whole::default();
     let mut manifests = Manifests {
         directory: directory.canonicalize().with_context(unusable)?,
         files: BTreeMap::new(),
@@ -60,21 +72,17 @@ pub fn watch(directory: &Path, events: mpsc::Sender<Event>) -> Result<Stores> {
         stamps: BTreeMap::new(),
         read,
         writers: Writers { pods, namespaces, policies },
+        changed: BTreeSet::new(),
+        whole: whole.clone(),
+        events,
     };
     manifests.read_all()?;
     tokio::spawn(async move {
         let _watcher = watcher; // it ends with this task
         while let Some(change) = changed.recv().await {
-            let mut changes = vec![change];
-            changes.extend(std::iter::from_fn(|| changed.try_recv().ok()));
-            for change in changes {
-                if let Err(error) = manifests.change(change) {
-                    tracing::error!("{error:#}");
-                }
+            if let Err(error) = manifests.change(change) {
+                tracing::error!("{error:#}");
             }
-            manifests.list();
-            // A full queue is as good: the engine will look at all there is.
-            let _ = events.try_send(Event::Changed(Instant::now()));
         }
     });
     Ok(Stores {
@@ -83,6 +91,7 @@ pub fn watch(directory: &Path, events: mpsc::Sender<Event>) -> Result<Stores> {
         policies: policies_store,
         problems: problems_now,
         read: read_now,
+        whole,
     })
 }
 
@@ -94,8 +103,7 @@ impl Manifests {
         for entry in fs::read_dir(&self.directory).with_context(unreadable)? {
             paths.insert(entry.with_context(unreadable)?.path());
         }
-        paths.iter().for_each(|path| self.read(path));
-        self.list();
+        self.read(paths.iter().map(PathBuf::as_path));
         Ok(())
     }
 
@@ -113,34 +121,36 @@ impl Manifests {
                         | Modify(ModifyKind::Name(_))
                         | Remove(_)
                 );
-                change.paths.iter().filter(|_| whole).for_each(|path| self.read(path));
+                if whole {
+                    self.read(change.paths.iter().map(PathBuf::as_path));
+                }
                 Ok(())
             }
             Err(_) => self.read_all(),
         }
     }
 
-    /// Reads one file, or forgets it if it is gone.
-    fn read(&mut self, path: &Path) {
-        let is_manifest = path.extension().is_some_and(|it| it == "yaml" || it == "json");
-        let is_hidden = path.file_name().is_none_or(|it| it.as_encoded_bytes().starts_with(b"."));
-        if !is_manifest || is_hidden {
-            return;
+    /// Reads files, or forgets them if they are gone. What is in a file changes at once: the
+    /// engine sees all of it or nothing.
+    fn read<'a>(&mut self, paths: impl Iterator<Item = &'a Path>) {
+        let paths = paths.filter(|path| is_manifest(path));
+        let files: Vec<_> = paths.map(|path| (path, look(path))).collect();
+        let whole = self.whole.clone();
+        let _whole = whole.lock();
+        for (path, file) in files {
+            self.take(path, file);
         }
-        let (stamp, text) = match File::open(path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => (None, Ok(None)),
-            Err(error) => (None, Err(error)),
-            Ok(mut file) => {
-                // Before the text: should that change meanwhile, it is read once more.
-                let stamp = file.metadata().ok().filter(Metadata::is_file).map(|it| stamp(&it));
-                let mut text = String::new();
-                (stamp, file.read_to_string(&mut text).map(|_| Some(text)))
-            }
-        };
+        self.list();
+        let revision = self.read.borrow().revision;
+        let keys = Which::These(std::mem::take(&mut self.changed));
+        // The engine is gone only when the agent ends.
+        let _ = self.events.send(Event::Changed(Instant::now(), keys, revision));
+    }
+
+    fn take(&mut self, path: &Path, (stamp, objects): Looked) {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         self.stamps.insert(name.into(), stamp);
-        let text = text.context("cannot read it");
-        match text.and_then(|text| text.map_or(Ok(Vec::new()), |text| parse(&text))) {
+        match objects {
             Ok(objects) => {
                 self.broken.remove(path);
                 self.replace(path, objects);
@@ -172,14 +182,18 @@ impl Manifests {
             unlisted.insert(path.into(), objects);
             return;
         }
+        self.changed.extend(keys.iter().cloned());
         for object in objects {
             self.writers.write(object, Wrap::Apply);
         }
         for gone in before.into_iter().flatten().filter(|key| !keys.contains(key)) {
             let other = self.files.iter().find(|(_, keys)| keys.contains(&gone));
             match other.map(|(path, _)| path.clone()) {
-                Some(other) => self.read(&other),
-                None => self.writers.delete(gone),
+                Some(other) => self.take(&other, look(&other)),
+                None => {
+                    self.changed.insert(gone.clone());
+                    self.writers.delete(gone);
+                }
             }
         }
     }
@@ -203,6 +217,28 @@ impl Manifests {
             }
         });
     }
+}
+
+/// A file's stamp, and what is in it; nothing if it is gone.
+type Looked = (Option<String>, Result<Vec<Object>>);
+
+fn look(path: &Path) -> Looked {
+    let (stamp, text) = match File::open(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return (None, Ok(Vec::new())),
+        Err(error) => (None, Err(error)),
+        Ok(mut file) => {
+            // Before the text: should that change meanwhile, it is read once more.
+            let stamp = file.metadata().ok().filter(Metadata::is_file).map(|it| stamp(&it));
+            let mut text = String::new();
+            (stamp, file.read_to_string(&mut text).map(|_| text))
+        }
+    };
+    (stamp, text.context("cannot read it").and_then(|text| parse(&text)))
+}
+
+fn is_manifest(path: &Path) -> bool {
+    let is_hidden = path.file_name().is_none_or(|it| it.as_encoded_bytes().starts_with(b"."));
+    !is_hidden && path.extension().is_some_and(|it| it == "yaml" || it == "json")
 }
 
 /// By which a file's content is known: its inode, and when it was written in nanoseconds.

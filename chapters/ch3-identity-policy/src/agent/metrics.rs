@@ -102,7 +102,7 @@ impl Metrics {
             pressure,
         );
         let identities = Gauges::<State>::default();
-        let in_use = view.identities.iter().filter(|it| it.in_use).count();
+        let in_use = view.identities.values().filter(|it| it.1).count();
         identities.get_or_create(&State { state: "in use" }).set(in_use as f64);
         let kept = view.identities.len() - in_use;
         identities.get_or_create(&State { state: "kept" }).set(kept as f64);

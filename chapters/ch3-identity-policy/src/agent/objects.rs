@@ -1,17 +1,61 @@
 //! What is read of Kubernetes' objects, and no more: a Pod as the API server sends it is a
 //! hundred times larger.
 
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
-use serde::{Deserialize, Serialize};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 use crate::api::Labels;
 
+/// `namespace/name`, or a namespace's name alone: many hold it, and it is there once.
+pub type Name = Arc<str>;
+
+/// The kinds of objects that are watched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// Of all nodes.
+    Pod,
+    /// With its labels.
+    Namespace,
+    /// Understood or not.
+    NetworkPolicy,
+}
+
+/// Which object.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key {
+    /// Of which kind.
+    pub kind: Kind,
+    /// A namespace is in none.
+    pub namespace: Option<String>,
+    /// Its name.
+    pub name: Option<String>,
+}
+
+impl Key {
+    /// The key of an object of this kind.
+    pub fn new(kind: Kind, metadata: &ObjectMeta) -> Self {
+        Self { kind, namespace: metadata.namespace.clone(), name: metadata.name.clone() }
+    }
+
+    /// `namespace/name`, or the name of what is in no namespace.
+    pub fn full_name(&self) -> String {
+        let name = self.name.as_deref().unwrap_or_default();
+        match &self.namespace {
+            Some(namespace) => format!("{namespace}/{name}"),
+            None => name.into(),
+        }
+    }
+}
+
 /// A Pod.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, Resource)]
+#[derive(Debug, Clone, Default, Deserialize, Resource)]
 #[resource(inherit = k8s_openapi::api::core::v1::Pod)]
 pub struct Pod {
     /// Name, namespace, uid, labels.
@@ -25,7 +69,7 @@ pub struct Pod {
 }
 
 /// Where a Pod runs.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PodSpec {
     /// The node, once there is one.
@@ -36,7 +80,7 @@ pub struct PodSpec {
 }
 
 /// What became of a Pod.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PodStatus {
     /// `Pending`, `Running`, `Succeeded`, `Failed`.
@@ -47,14 +91,14 @@ pub struct PodStatus {
 }
 
 /// One address of a Pod.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 pub struct PodIp {
     /// IPv4 or IPv6.
     pub ip: String,
 }
 
 /// A Namespace.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, Resource)]
+#[derive(Debug, Clone, Default, Deserialize, Resource)]
 #[resource(inherit = k8s_openapi::api::core::v1::Namespace)]
 pub struct Namespace {
     /// Name and labels.
@@ -62,19 +106,45 @@ pub struct Namespace {
 }
 
 /// A NetworkPolicy.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, Resource)]
+#[derive(Debug, Clone, Default, Deserialize, Resource)]
 #[resource(inherit = k8s_openapi::api::networking::v1::NetworkPolicy)]
 pub struct NetworkPolicy {
     /// Name and namespace.
     pub metadata: ObjectMeta,
-    /// What it says, unread: one that nobody understands must not keep all others from being
-    /// listed. See [`super::policy::Policy::parse`].
+    /// What it says.
     #[serde(default)]
-    pub spec: Value,
+    pub spec: Spec,
+}
+
+/// What a NetworkPolicy says, or why nobody can read it: one must not keep all others from being
+/// listed. See [`super::policy::Policy::parse`].
+#[derive(Debug, Clone)]
+pub struct Spec(pub Result<NetworkPolicySpec, String>);
+
+impl Default for Spec {
+    fn default() -> Self {
+        Self(Ok(NetworkPolicySpec::default()))
+    }
+}
+
+impl<'de> Deserialize<'de> for Spec {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let spec: Result<Option<_>, _> = read(Value::deserialize(deserializer)?, "spec");
+        Ok(Self(spec.map(Option::unwrap_or_default)))
+    }
+}
+
+/// Reads a part of an object. An error begins with the field's path.
+pub fn read<T: DeserializeOwned>(value: Value, at: &str) -> Result<T, String> {
+    serde_path_to_error::deserialize(value).map_err(|error| match error.path().to_string() {
+        path if path == "." => format!("{at}: {}", error.inner()),
+        path if at.is_empty() => format!("{path}: {}", error.inner()),
+        path => format!("{at}.{path}: {}", error.inner()),
+    })
 }
 
 /// What a NetworkPolicy says.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NetworkPolicySpec {
     /// Whom it isolates; missing is as good as empty: all of its namespace.
@@ -91,7 +161,7 @@ pub struct NetworkPolicySpec {
 }
 
 /// Who may come in, by which ports.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 pub struct IngressRule {
     /// Whoever one of these describes; none: everybody.
     pub from: Option<Vec<Peer>>,
@@ -103,7 +173,7 @@ pub struct IngressRule {
 }
 
 /// Who may come in.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Peer {
     /// Pods with these labels.
@@ -118,7 +188,7 @@ pub struct Peer {
 }
 
 /// A question about labels; all parts must be true.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LabelSelector {
     /// Label and value.
@@ -131,15 +201,15 @@ pub struct LabelSelector {
 }
 
 /// One condition on one label.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 pub struct Expression {
     /// The label.
     pub key: String,
     /// `In`, `NotIn`, `Exists`, `DoesNotExist`. A text, since one unknown word must not make the
     /// whole list of policies unreadable.
     pub operator: String,
-    /// For the first two.
-    pub values: Option<Vec<String>>,
+    /// For the first two. There may be many, and whoever holds a policy shares them.
+    pub values: Option<Arc<BTreeSet<String>>>,
     /// What we do not understand.
     #[serde(flatten)]
     pub unknown: Map<String, Value>,

@@ -1,9 +1,8 @@
 //! NetworkPolicies: whom does one isolate, and whom does it let in?
 
-use anyhow::{Context as _, Result, bail};
-use serde::Deserialize as _;
+use anyhow::{Context as _, Result, anyhow, bail};
 
-use super::objects::{NetworkPolicy, NetworkPolicySpec};
+use super::objects::NetworkPolicy;
 use super::rule::{Rule, read_rule};
 use super::selector::Selector;
 use crate::api::SecurityLabels;
@@ -27,11 +26,15 @@ pub struct Policy {
 }
 
 impl Policy {
+    /// Reads a policy, whatever it says.
+    pub fn read(policy: &NetworkPolicy) -> Self {
+        Self::parse(policy).unwrap_or_else(|error| Self::unreadable(policy, &error))
+    }
+
     /// Reads a policy. What is not understood grants nothing; if that is whom it isolates, it is
     /// an error.
     pub fn parse(policy: &NetworkPolicy) -> Result<Self> {
-        let spec = Option::<NetworkPolicySpec>::deserialize(&policy.spec).context("spec")?;
-        let spec = spec.unwrap_or_default();
+        let spec = policy.spec.0.as_ref().map_err(|error| anyhow!("{error}"))?;
         if let Some(unknown) = spec.unknown.keys().next() {
             bail!("spec: {unknown:?} is not known here");
         }
@@ -84,6 +87,12 @@ impl Policy {
     /// `namespace/name`.
     pub fn full_name(&self) -> String {
         format!("{}/{}", self.namespace, self.name)
+    }
+
+    /// What of it is not enforced, for the status.
+    pub fn problems(&self) -> impl Iterator<Item = String> {
+        let say = |what| format!("policy {} is not enforced: {what}", self.full_name());
+        self.not_enforced.iter().map(say)
     }
 
     // #region policy

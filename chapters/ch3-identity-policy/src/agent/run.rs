@@ -2,18 +2,19 @@
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::mpsc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 
-use super::engine::Engine;
+use super::engine::{Engine, Event};
 use super::metrics::Metrics;
 use super::server::{self, Api};
+use super::stores::{Read, Stores};
 use super::view::View;
-use super::{api_server, events, manifests};
+use super::{api_server, events, listener, manifests};
 use crate::{api, tc};
 
 /// What outlives the agent: beside the networks' leases, under a name that no network can have.
@@ -21,6 +22,9 @@ const DIRECTORY: &str = "/run/ebpfcni/.agent";
 /// An identity rests this long before its number may be given again: longer than any
 /// connection is remembered.
 const GRACE: Duration = Duration::from_secs(2 * 3600);
+
+/// As many answers that take their time are looked for at once.
+const ANSWERERS: usize = 2;
 
 /// How to run.
 #[derive(Debug, Clone, clap::Args)]
@@ -34,49 +38,93 @@ pub struct Options {
 }
 
 /// Runs until SIGTERM or Ctrl-C. Programs and maps stay: the last known policies hold.
+///
+/// Three threads: this one answers, and does nothing that takes long; one reads objects, which
+/// may be large; and the engine has one, which may wait for the kernel and for files.
 pub fn run(options: Options) -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.context("cannot start the runtime")?.block_on(serve(options))
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_all().max_blocking_threads(ANSWERERS).build();
+    let runtime = runtime.context("cannot start the runtime")?;
+    let ended = runtime.block_on(serve(options));
+    runtime.shutdown_background();
+    ended
 }
 
 async fn serve(options: Options) -> Result<()> {
     tc::programs()?; // the plugin needs them, and we need their maps
-    let (engine, changes) = mpsc::channel(1024);
-    let stores = match &options.manifests {
-        Some(directory) => manifests::watch(directory, engine.clone())?,
-        None => api_server::watch(engine.clone()).await?,
-    };
+    let (engine, changes) = mpsc::channel();
     let monitor = events::Monitor::default();
-    let (view_sender, view) = watch::channel(Arc::new(View::default()));
+    let (view_sender, view) = watch::channel(View::default());
     let (ready_sender, ready) = watch::channel(false);
+    let (read_sender, read) = watch::channel(Read::default());
     let metrics = Metrics::default();
-    let (monitor_of_api, read) = (monitor.clone(), stores.read.clone());
-    let api = Api { engine, view, read, monitor: monitor_of_api, ready, metrics: metrics.clone() };
-    let listener = server::listen(Path::new(api::SOCKET))?;
-    let served = axum::serve(listener, server::router(api)).into_future();
+    let api = Api {
+        engine: engine.clone(),
+        view,
+        read,
+        monitor: monitor.clone(),
+        ready,
+        metrics: metrics.clone(),
+    };
+    let served = listener::serve(listener::listen(Path::new(api::SOCKET))?, server::router(api));
 
     let reconciled = async {
+        let (stores, listed) = oneshot::channel();
+        let watched = thread("objects", move || {
+            watch_objects(options.manifests, read_sender, engine, stores)
+        })?;
+        let stores = listed.await;
+        let Ok(stores) = stores else { return watched.await };
         stores.wait_until_ready().await?;
-        let directory = Path::new(DIRECTORY);
-        let engine = Engine::new(options.node, stores, directory, GRACE, view_sender, metrics)?;
-        let (first, done) = oneshot::channel();
-        tokio::spawn(async move {
-            if done.await.is_ok() {
+        let reconciled = thread("engine", move || {
+            let directory = Path::new(DIRECTORY);
+            let engine = Engine::new(options.node, stores, directory, GRACE, view_sender, metrics)?;
+            engine.run(&changes, || {
                 ready_sender.send_replace(true);
                 // For whoever waits: from now on ADD works. There may be nobody.
                 let _ = writeln!(std::io::stdout(), "READY");
-            }
-        });
-        engine.run(changes, first).await;
-        Ok::<_, anyhow::Error>(())
+            });
+            Ok(())
+        })?;
+        tokio::select! { ended = watched => ended, ended = reconciled => ended }
     };
     let mut terminate = signal(SignalKind::terminate())?;
     tokio::select! {
-        served = served => served.context("cannot serve")?,
+        () = served => {}
         reconciled = reconciled => reconciled?,
         read = monitor.read() => read.context("cannot read events")?,
         _ = terminate.recv() => tracing::info!("SIGTERM: programs and maps stay as they are"),
         _ = tokio::signal::ctrl_c() => tracing::info!("Ctrl-C: programs and maps stay as they are"),
     }
     Ok(())
+}
+
+/// Reads objects for ever, from manifests or from the API server.
+fn watch_objects(
+    manifests: Option<PathBuf>,
+    read: watch::Sender<Read>,
+    engine: mpsc::Sender<Event>,
+    listed: oneshot::Sender<Stores>,
+) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let stores = match &manifests {
+            Some(directory) => manifests::watch(directory, engine, read)?,
+            None => api_server::watch(engine).await?,
+        };
+        let _ = listed.send(stores); // nobody waits for it if the agent is ending
+        std::future::pending().await
+    })
+}
+
+/// Starts a thread; the future is ready when it has ended, which it should not.
+fn thread(
+    name: &str,
+    work: impl FnOnce() -> Result<()> + Send + 'static,
+) -> Result<impl Future<Output = Result<()>>> {
+    let (done, ended) = oneshot::channel();
+    let thread = std::thread::Builder::new().name(name.into());
+    thread.spawn(move || drop(done.send(work()))).context("cannot start a thread")?;
+    let name = name.to_string();
+    Ok(async move { ended.await.with_context(|| format!("the thread {name} has panicked"))? })
 }

@@ -1,6 +1,8 @@
 //! Label selectors (`labels.Selector` of apimachinery): which labels does a selector match?
 
+use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::Arc;
 
 use anyhow::{Result, bail, ensure};
 
@@ -19,8 +21,8 @@ struct Requirement {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Operator {
-    In(Vec<String>),
-    NotIn(Vec<String>),
+    In(Arc<BTreeSet<String>>),
+    NotIn(Arc<BTreeSet<String>>),
     Exists,
     DoesNotExist,
 }
@@ -36,7 +38,8 @@ impl Selector {
             bail!("{unknown:?} is no field of a selector");
         }
         let exact = selector.match_labels.iter().flatten().map(|(key, value)| {
-            Ok(Requirement { key: key.clone(), operator: Operator::In(vec![value.clone()]) })
+            let values = Arc::new(BTreeSet::from([value.clone()]));
+            Ok(Requirement { key: key.clone(), operator: Operator::In(values) })
         });
         let expressions = selector.match_expressions.iter().flatten().map(Requirement::parse);
         exact.chain(expressions).collect::<Result<_>>().map(Self)
@@ -93,7 +96,7 @@ impl Requirement {
                 );
             }
             _ => ensure!(
-                expression.values.as_ref().is_none_or(Vec::is_empty),
+                expression.values.as_ref().is_none_or(|values| values.is_empty()),
                 "operator {:?} of {key:?} takes no values",
                 expression.operator
             ),
@@ -127,10 +130,20 @@ impl fmt::Display for Requirement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let key = &self.key;
         match &self.operator {
-            Operator::In(values) => write!(f, "{key} must be {}", values.join(" or ")),
-            Operator::NotIn(values) => write!(f, "{key} must not be {}", values.join(" or ")),
+            Operator::In(values) => write!(f, "{key} must be {}", any_of(values)),
+            Operator::NotIn(values) => write!(f, "{key} must not be {}", any_of(values)),
             Operator::Exists => write!(f, "{key} must be there"),
             Operator::DoesNotExist => write!(f, "{key} must not be there"),
         }
     }
+}
+
+/// Values in words, no more than one reads.
+fn any_of(values: &BTreeSet<String>) -> String {
+    const MANY: usize = 10;
+    let mut some: Vec<_> = values.iter().take(MANY).cloned().collect();
+    if values.len() > MANY {
+        some.push(format!("one of {} more", values.len() - MANY));
+    }
+    some.join(" or ")
 }

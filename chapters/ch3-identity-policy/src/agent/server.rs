@@ -1,10 +1,6 @@
 //! The agent's API, for the plugin and for people: see [`crate::api`].
 
-use std::convert::Infallible;
-use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
-use std::sync::Arc;
+use std::sync::mpsc;
 
 use anyhow::{Context as _, Result};
 use axum::body::Body;
@@ -17,19 +13,22 @@ use axum::{Json, Router};
 use futures_util::StreamExt as _;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tokio::net::UnixListener;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{oneshot, watch};
+use tokio::task::spawn_blocking;
 use tokio_stream::wrappers::BroadcastStream;
-use tokio_stream::wrappers::errors::BroadcastStreamRecvError::Lagged;
+use tokio_stream::wrappers::errors::BroadcastStreamRecvError::{self, Lagged};
 
 use super::engine::Event;
 use super::events;
-use super::explain::{self, Explanation, Party};
+use super::explain::{Explanation, Party};
 use super::live::{self, Live};
 use super::metrics::{self, Metrics};
 use super::stores::Read;
 use super::view::View;
-use crate::api::{NewEndpoint, Problem};
+use crate::api::{NewEndpoint, Problem, is_host_link};
+
+/// As many events are told of at once, if there are so many.
+const CHUNK: usize = 256;
 
 /// What the handlers need.
 #[derive(Debug, Clone)]
@@ -37,7 +36,7 @@ pub struct Api {
     /// To the engine.
     pub engine: mpsc::Sender<Event>,
     /// From the engine.
-    pub view: watch::Receiver<Arc<View>>,
+    pub view: watch::Receiver<View>,
     /// From the source, if that is a directory of manifests.
     pub read: watch::Receiver<Read>,
     /// From the kernel.
@@ -61,35 +60,18 @@ pub struct Explained {
     pub live: Live,
 }
 
-/// Listens; whoever was listening here before is gone, or this one would not have been started.
-pub fn listen(socket: &Path) -> Result<UnixListener> {
-    let unusable = || format!("cannot listen on {}", socket.display());
-    if let Some(directory) = socket.parent() {
-        fs::create_dir_all(directory).with_context(unusable)?;
-    }
-    // By rename: a plugin finds the old socket, which refuses it, or one that answers.
-    let new = socket.with_extension("new");
-    let _ = fs::remove_file(&new);
-    let listener = UnixListener::bind(&new).with_context(unusable)?;
-    fs::set_permissions(&new, fs::Permissions::from_mode(0o600))
-        .and_then(|()| fs::rename(&new, socket))
-        .with_context(unusable)?;
-    Ok(listener)
-}
-
-/// All routes.
+/// All routes. What takes its time is done in threads of its own, so that all others are
+/// answered at once.
 pub fn router(api: Api) -> Router {
+    let endpoints =
+        |State(api): State<Api>| answer(api, |api| Ok(json(&api.copy().endpoint_list())));
+    let identities =
+        |State(api): State<Api>| answer(api, |api| Ok(json(&api.copy().identity_list())));
     Router::new()
         .route("/v1/healthz", get(healthz))
-        .route(
-            "/v1/endpoint",
-            get(|State(api): State<Api>| async move { Json(api.view().endpoints.clone()) }),
-        )
+        .route("/v1/endpoint", get(endpoints))
         .route("/v1/endpoint/{link}", get(endpoint).put(put).delete(delete))
-        .route(
-            "/v1/identity",
-            get(|State(api): State<Api>| async move { Json(api.view().identities.clone()) }),
-        )
+        .route("/v1/identity", get(identities))
         .route("/v1/manifests", get(manifests))
         .route("/v1/explain", get(explain))
         .route("/v1/monitor", get(monitor))
@@ -99,9 +81,25 @@ pub fn router(api: Api) -> Router {
 }
 
 impl Api {
-    fn view(&self) -> Arc<View> {
+    fn copy(&self) -> View {
         self.view.borrow().clone()
     }
+}
+
+/// Finds an answer in a thread that may take its time.
+async fn answer(
+    api: Api,
+    find: impl FnOnce(&Api) -> Result<Response> + Send + 'static,
+) -> Response {
+    match spawn_blocking(move || find(&api)).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(error)) => problem(StatusCode::NOT_FOUND, format!("{error:#}")),
+        Err(error) => problem(StatusCode::INTERNAL_SERVER_ERROR, error),
+    }
+}
+
+fn json(value: &impl Serialize) -> Response {
+    Json(value).into_response()
 }
 
 fn problem(status: StatusCode, error: impl ToString) -> Response {
@@ -115,21 +113,22 @@ async fn healthz(State(api): State<Api>) -> Response {
             "not all pods, namespaces and policies are known yet",
         );
     }
-    Json(json!({ "problems": api.view().problems })).into_response()
+    json(&json!({ "problems": api.view.borrow().problems }))
 }
 
 /// Which content of which manifest has been read, and whether the maps follow all of it.
 async fn manifests(State(api): State<Api>) -> Response {
     let read = api.read.borrow();
-    let in_force = read.revision == api.view().revision;
-    Json(json!({ "files": read.files, "in_force": in_force })).into_response()
+    let in_force = read.revision == api.view.borrow().revision;
+    json(&json!({ "files": read.files, "in_force": in_force }))
 }
 
 async fn endpoint(State(api): State<Api>, UrlPath(link): UrlPath<String>) -> Response {
-    match api.view().endpoints.iter().find(|it| it.link == link) {
-        Some(endpoint) => Json(endpoint).into_response(),
-        None => problem(StatusCode::NOT_FOUND, format!("there is no endpoint {link}")),
-    }
+    let find = move |api: &Api| {
+        let endpoint = api.copy().endpoint(&link);
+        endpoint.map(|it| json(&it)).with_context(|| format!("there is no endpoint {link}"))
+    };
+    answer(api, find).await
 }
 
 async fn put(
@@ -137,24 +136,26 @@ async fn put(
     UrlPath(link): UrlPath<String>,
     Json(new): Json<NewEndpoint>,
 ) -> Response {
-    let (answer, answered) = oneshot::channel();
-    ask(&api, Event::Put(link, new, answer), answered).await
+    ask(&api, link, |link, answer| Event::Put(link, new, answer)).await
 }
 
 async fn delete(State(api): State<Api>, UrlPath(link): UrlPath<String>) -> Response {
-    let (answer, answered) = oneshot::channel();
-    ask(&api, Event::Delete(link, answer), answered).await
+    ask(&api, link, Event::Delete).await
 }
 
 /// Asks the engine, which answers when the maps are written.
-async fn ask<T: Serialize>(
+async fn ask(
     api: &Api,
-    event: Event,
-    answered: oneshot::Receiver<Result<T>>,
+    link: String,
+    event: impl FnOnce(String, oneshot::Sender<Result<()>>) -> Event,
 ) -> Response {
-    let sent = api.engine.send(event).await;
+    if !is_host_link(&link) {
+        return problem(StatusCode::BAD_REQUEST, format!("{link:?} is no host end of ours"));
+    }
+    let (answer, answered) = oneshot::channel();
+    let sent = api.engine.send(event(link, answer));
     match answered.await {
-        Ok(Ok(value)) if sent.is_ok() => Json(value).into_response(),
+        Ok(Ok(())) if sent.is_ok() => json(&()),
         Ok(Err(error)) => problem(StatusCode::CONFLICT, format!("{error:#}")),
         _ => problem(StatusCode::SERVICE_UNAVAILABLE, "the agent is ending"),
     }
@@ -169,33 +170,51 @@ struct Pair {
 
 /// What policies and maps say of a connection.
 async fn explain(State(api): State<Api>, Query(pair): Query<Pair>) -> Response {
-    let view = api.view();
-    let explained = view.find(&pair.from).and_then(|source| {
-        let destination = view.find(&pair.to)?;
-        let explanation = explain::explain(&view.policies, &source.0, &destination.0);
-        let live = live::look_up(&source, &destination)?;
-        Ok(Explained { source: source.0, destination: destination.0, explanation, live })
-    });
-    match explained {
-        Ok(explained) => Json(explained).into_response(),
-        Err(error) => problem(StatusCode::NOT_FOUND, format!("{error:#}")),
-    }
+    let find = move |api: &Api| {
+        let (source, destination, question) = {
+            let view = api.view.borrow();
+            let (source, destination) = (view.find(&pair.from)?, view.find(&pair.to)?);
+            let question = view.question(source.0.clone(), destination.0.clone());
+            (source, destination, question)
+        };
+        let (explanation, live) = (question.answer(), live::look_up(&source, &destination)?);
+        let (source, destination) = (source.0, destination.0);
+        Ok(json(&Explained { source, destination, explanation, live }))
+    };
+    answer(api, find).await
 }
 
 async fn metrics(State(api): State<Api>) -> Response {
-    let text = api.metrics.encode(&api.view());
-    ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response()
+    let encode = |api: &Api| {
+        let text = api.metrics.encode(&api.view.borrow());
+        Ok(([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response())
+    };
+    answer(api, encode).await
 }
 
 /// A line of JSON for each event, until the caller hangs up.
 async fn monitor(State(api): State<Api>) -> Response {
-    let events = BroadcastStream::new(api.monitor.subscribe().await);
-    let lines = events.map(move |event| {
-        let line = match event {
-            Ok(event) => serde_json::to_value(api.view().tell(event)).unwrap_or_default(),
-            Err(Lagged(count)) => json!({ "lost": count }),
-        };
-        Ok::<_, Infallible>(format!("{line}\n"))
+    let events = BroadcastStream::new(api.monitor.subscribe().await).ready_chunks(CHUNK);
+    let lines = events.then(move |events| {
+        let view = api.view.clone();
+        spawn_blocking(move || {
+            events.into_iter().map(|event| line(&view, event)).collect::<String>()
+        })
     });
     Body::from_stream(lines).into_response()
+}
+
+fn line(
+    view: &watch::Receiver<View>,
+    event: Result<events::Event, BroadcastStreamRecvError>,
+) -> String {
+    let line = match event {
+        Ok(event) => {
+            let (mut told, question) = view.borrow().tell(event);
+            told.explanation = question.map(|it| it.answer());
+            serde_json::to_value(told).unwrap_or_default()
+        }
+        Err(Lagged(count)) => json!({ "lost": count }),
+    };
+    format!("{line}\n")
 }

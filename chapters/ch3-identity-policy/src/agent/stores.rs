@@ -1,13 +1,25 @@
 //! The objects, wherever they come from: three reflectors, which the sources fill.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context as _, Result};
-use kube::runtime::reflector::Store;
+use kube::Resource;
+use kube::runtime::reflector::{ObjectRef, Store};
 use tokio::sync::watch;
 
-use super::objects::{Namespace, NetworkPolicy, Pod};
-use super::wanted::Objects;
+use super::directory::{Directory, Known, Objects};
+use super::objects::{Key, Kind, Namespace, NetworkPolicy, Pod};
+
+/// Which objects may be others.
+#[derive(Debug)]
+pub enum Which {
+    /// Any: a list has come.
+    All,
+    /// No others.
+    These(BTreeSet<Key>),
+}
 
 /// What has been read of a directory of manifests. The reflectors hold it already.
 #[derive(Debug, Clone, Default)]
@@ -31,6 +43,20 @@ pub struct Stores {
     pub problems: watch::Receiver<BTreeSet<String>>,
     /// What has been read, if the source is a directory.
     pub read: watch::Receiver<Read>,
+    /// Held while objects change that change together.
+    pub whole: Whole,
+}
+
+/// A lock on the reflectors. Who writes several objects holds it until the engine has the event.
+#[derive(Debug, Clone, Default)]
+pub struct Whole(Arc<Mutex<()>>);
+
+impl Whole {
+    /// Waits until nobody else has it.
+    pub fn lock(&self) -> MutexGuard<'_, ()> {
+        // It guards no data of its own: nothing is broken by who has panicked with it.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Stores {
@@ -41,16 +67,30 @@ impl Stores {
         self.policies.wait_until_ready().await.context("policies")
     }
 
-    /// All there are at this moment.
-    pub fn objects(&self) -> Objects {
-        // First: what is in the reflectors by then is this revision, or a later one.
-        let revision = self.read.borrow().revision;
-        Objects {
-            revision,
-            pods: self.pods.state(),
-            namespaces: self.namespaces.state(),
-            policies: self.policies.state(),
-            problems: self.problems.borrow().clone(),
+    /// Looks at objects as they are at this moment.
+    pub fn look_at(&self, which: &Which, directory: &mut Directory) {
+        let _whole = self.whole.lock();
+        match which {
+            Which::All => directory.set_all(&Objects {
+                pods: self.pods.state(),
+                namespaces: self.namespaces.state(),
+                policies: self.policies.state(),
+            }),
+            Which::These(keys) => keys.iter().for_each(|key| match key.kind {
+                Kind::Pod => look(&self.pods, key, &mut directory.pods),
+                Kind::Namespace => look(&self.namespaces, key, &mut directory.namespaces),
+                Kind::NetworkPolicy => look(&self.policies, key, &mut directory.policies),
+            }),
         }
     }
+}
+
+fn look<K>(store: &Store<K>, key: &Key, known: &mut Known<K>)
+where
+    K: Resource<DynamicType = ()> + Clone + 'static,
+    K::DynamicType: Eq + Hash + Clone,
+{
+    let mut reference = ObjectRef::new(key.name.as_deref().unwrap_or_default());
+    reference.namespace = key.namespace.clone();
+    known.set(&key.full_name(), store.get(&reference).as_ref());
 }

@@ -1,14 +1,12 @@
 //! ADDs that wait until their endpoint is in the maps.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Error, Result, anyhow};
+use anyhow::{Result, anyhow};
 use tokio::sync::oneshot;
-use tokio::time::Instant;
 
 use super::datapath::Datapath;
 use super::wanted::Wanted;
-use crate::api::EndpointStatus;
 
 /// How long PUT waits for the pod's labels; the plugin's patience is a little longer.
 const PATIENCE: Duration = Duration::from_secs(8);
@@ -21,12 +19,12 @@ pub struct Waiting(Vec<Add>);
 struct Add {
     link: String,
     until: Instant,
-    answer: oneshot::Sender<Result<EndpointStatus>>,
+    answer: oneshot::Sender<Result<()>>,
 }
 
 impl Waiting {
     /// One more, from now on.
-    pub fn push(&mut self, link: String, answer: oneshot::Sender<Result<EndpointStatus>>) {
+    pub fn push(&mut self, link: String, answer: oneshot::Sender<Result<()>>) {
         self.0.push(Add { link, until: Instant::now() + PATIENCE, answer });
     }
 
@@ -41,26 +39,22 @@ impl Waiting {
         let now = Instant::now();
         let mut refused = Vec::new();
         for add in std::mem::take(&mut self.0) {
-            let status = wanted.status.iter().find(|status| status.link == add.link);
-            match status {
-                Some(status) if datapath.has(wanted, status.new.address) => {
-                    let _ = add.answer.send(Ok(status.clone()));
-                }
+            let address = wanted.claims.get(&add.link).and_then(|it| {
+                let known = it.endpoint.is_some();
+                it.addresses.first().filter(|_| known)
+            });
+            match address {
+                Some(address) if datapath.has(wanted, *address) => drop(add.answer.send(Ok(()))),
                 _ if add.until > now => self.0.push(add),
                 Some(_) => refused.push(add.refuse("endpoint_map is full")),
                 None => {
-                    let told = wanted.problems.iter().find(|it| it.starts_with(&add.link));
+                    let why = wanted.claims.failure(&add.link).map(String::as_str);
                     let unknown = "its pod or namespace is not known to the API yet";
-                    refused.push(add.refuse(told.map_or(unknown, String::as_str)));
+                    refused.push(add.refuse(why.unwrap_or(unknown)));
                 }
             }
         }
         refused
-    }
-
-    /// Refuses all of them: their links.
-    pub fn refuse_all(&mut self, error: &Error) -> Vec<String> {
-        self.0.drain(..).map(|add| add.refuse(&format!("{error:#}"))).collect()
     }
 }
 

@@ -1,162 +1,145 @@
-//! What the maps should hold: a function of the objects and of this node's endpoints, computed
-//! anew whenever anything changes. No decision rests on a single event, so none can be missed.
+//! What the maps should hold. It is kept, and what changes is worked in; the result is the same
+//! as if all of it were computed anew. An event only says where to look, so none can be misread.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use anyhow::Result;
-
+use super::changes::Changes;
+use super::claims::Claims;
 use super::directory::Directory;
-use super::identity::{self, Identities};
+use super::identity::Identities;
 use super::local::Local;
-use super::objects::{Namespace, NetworkPolicy, Pod};
+use super::objects::Name;
 use super::policy::Policy;
 use super::verdicts::Verdicts;
-use crate::api::{EndpointStatus, SecurityLabels};
-use crate::maps::{self, Endpoint, PolicyKey};
+use crate::maps::{Endpoint, PolicyKey};
 
-/// The objects as a source knows them.
-#[derive(Debug, Clone, Default)]
-pub struct Objects {
-    /// All pods of the cluster.
-    pub pods: Vec<Arc<Pod>>,
-    /// All namespaces.
-    pub namespaces: Vec<Arc<Namespace>>,
-    /// All policies.
-    pub policies: Vec<Arc<NetworkPolicy>>,
-    /// What of the source cannot be read.
-    pub problems: BTreeSet<String>,
-    /// Of the manifests, if they are the source.
-    pub revision: u64,
-}
-
-/// What the maps should hold, and what is told of it.
+/// What the maps should hold, and why.
 #[derive(Debug, Default)]
 pub struct Wanted {
     /// `endpoint_map`.
     pub endpoints: BTreeMap<Ipv4Addr, Endpoint>,
     /// `policy_map`'s keys; every entry allows.
     pub policy: BTreeSet<PolicyKey>,
-    /// This node's endpoints that are in it.
-    pub status: Vec<EndpointStatus>,
-    /// Which pod has an address, as `namespace/name`, and its identity.
-    pub pods: BTreeMap<Ipv4Addr, (String, u32)>,
-    /// The identities in use.
-    pub labels: BTreeMap<u32, SecurityLabels>,
-    /// The policies as they are enforced.
-    pub policies: Vec<Policy>,
-    /// What is not enforced, or could not be published.
-    pub problems: BTreeSet<String>,
+    /// Who claims which address, by which identity.
+    pub claims: Claims,
+    /// What the policies say of the identities in use.
+    pub verdicts: Verdicts,
+    /// The addresses of each identity in use.
+    addresses: BTreeMap<u32, BTreeSet<Ipv4Addr>>,
+    /// Policies that are not enforced as they stand, and addresses that several claim.
+    not_enforced: BTreeMap<Name, Vec<String>>,
+    conflicts: BTreeMap<Ipv4Addr, String>,
+    /// What the view must learn.
+    pub news: News,
 }
 
-/// Computes the wanted maps. Identities are drawn, and labels that are news are written down.
-pub fn wanted(
-    objects: &Objects,
-    node: &str,
-    local: &mut Local,
-    identities: &mut Identities,
-) -> Result<Wanted> {
-    let mut policies: Vec<Policy> = objects.policies.iter().map(|it| read(it)).collect();
-    policies.sort_by_cached_key(Policy::full_name); // the stores have no order
-    let asked: BTreeSet<&str> = policies.iter().flat_map(Policy::keys).collect();
-    let labels = Directory::new(objects);
-    let mut wanted = Wanted { problems: objects.problems.clone(), ..Wanted::default() };
-    for policy in &policies {
-        let say = |what| format!("policy {} is not enforced: {what}", policy.full_name());
-        wanted.problems.extend(policy.not_enforced.iter().map(say));
+/// What else may be another.
+#[derive(Debug, Default)]
+pub struct News {
+    /// Policies.
+    pub policies: BTreeSet<Name>,
+    /// Pods, and links of this node.
+    pub claims: BTreeSet<Name>,
+    /// Those that came into use, or are not in use any more.
+    pub identities: BTreeSet<u32>,
+}
+
+impl Wanted {
+    /// Nothing yet, on this node.
+    pub fn new(node: String) -> Self {
+        Self { claims: Claims::new(node), ..Self::default() }
     }
 
-    // Who is where, and by which identity.
-    for (link, found) in local.iter().map(|it| (it.link.clone(), labels.of(it))).collect::<Vec<_>>()
-    {
-        if let Some(labels) = found {
-            local.set_labels(&link, &labels)?;
+    // #region update
+    /// Works in what is another since the last time: policies, then who is who, then what follows
+    /// from both.
+    pub fn update(
+        &mut self,
+        directory: &mut Directory,
+        local: &mut Local,
+        identities: &mut Identities,
+    ) -> Changes {
+        for name in directory.policies.take_changed() {
+            let policy = directory.policies.get(&name).map(|it| Policy::read(it));
+            self.set_policy(name, policy);
         }
+        self.claims.update(directory, local, identities, self.verdicts.asked());
+        let changed = self.claims.take_changed();
+        self.news.claims.extend(changed.keys);
+        for address in &changed.addresses {
+            self.set_owner(*address, identities);
+        }
+        self.forget_identities();
+        self.settle(changed.addresses)
     }
-    let mut used: BTreeMap<u32, SecurityLabels> = BTreeMap::new();
-    let mut identity_of = |labels: &SecurityLabels| {
-        let labels =
-            SecurityLabels { labels: identity::relevant(&labels.labels, &asked), ..labels.clone() };
-        let id = identities.get(&labels)?;
-        used.entry(id).or_insert(labels);
-        Some(id)
-    };
-    let mut pods = Vec::new();
-    for (address, pod) in remote_pods(objects, node) {
-        let Some(known) = labels.of_pod(pod) else { continue };
-        let uid = pod.metadata.uid.as_deref().unwrap_or_default();
-        match identity_of(&known) {
-            Some(identity) => {
-                let (generation, mac) = (maps::generation(uid), [0; 6]);
-                let entry = Endpoint { identity, generation, mac, ..Endpoint::default() };
-                pods.push((address, full_name(pod), entry, None));
+    // #endregion update
+
+    fn set_policy(&mut self, name: Name, policy: Option<Policy>) {
+        match policy.as_ref().map(|it| it.problems().collect::<Vec<_>>()) {
+            Some(problems) if !problems.is_empty() => {
+                self.not_enforced.insert(name.clone(), problems)
             }
-            None => wanted.problems.extend(no_identity(uid)),
-        }
-    }
-    for local in local.iter() {
-        let Some(known) = &local.labels else { continue };
-        match identity_of(known) {
-            Some(identity) => {
-                let generation = maps::generation(&local.link);
-                let (ifindex, mac) = (local.new.ifindex, local.new.mac);
-                let entry = Endpoint { identity, ifindex, generation, id: local.id, flags: 0, mac };
-                pods.push((local.new.address, local.name(), entry, Some(local)));
-            }
-            None => wanted.problems.extend(no_identity(&local.link)),
-        }
+            _ => self.not_enforced.remove(&name),
+        };
+        self.verdicts.set_policy(&name, policy.map(Arc::new));
+        self.news.policies.insert(name);
     }
 
-    let verdicts = Verdicts::new(&policies, &used);
-    wanted.policy = verdicts.allowed();
-    let flags: BTreeMap<_, _> = used.iter().map(|(id, it)| (*id, verdicts.flags(it))).collect();
-    for (address, name, entry, local) in pods {
-        let entry = Endpoint { flags: flags[&entry.identity], ..entry };
-        if let Some(local) = local {
-            let labels = &used[&entry.identity];
-            wanted.status.push(verdicts.status(local, entry.identity, labels));
+    /// An address goes to whom it belongs now; its identity comes into use.
+    fn set_owner(&mut self, address: Ipv4Addr, identities: &Identities) {
+        match self.claims.conflict(address) {
+            Some(conflict) => self.conflicts.insert(address, conflict),
+            None => self.conflicts.remove(&address),
+        };
+        if let Some(before) = self.endpoints.remove(&address) {
+            self.addresses.entry(before.identity).or_default().remove(&address);
+            self.news.identities.insert(before.identity);
         }
-        wanted.endpoints.insert(address, entry);
-        wanted.pods.insert(address, (name, entry.identity));
+        let Some(now) = self.claims.owner(address).and_then(|it| it.endpoint) else { return };
+        self.endpoints.insert(address, now);
+        self.addresses.entry(now.identity).or_default().insert(address);
+        if self.verdicts.labels(now.identity).is_none()
+            && let Some(labels) = identities.labels(now.identity)
+        {
+            self.verdicts.add_identity(now.identity, labels.clone());
+            self.news.identities.insert(now.identity);
+        }
     }
-    wanted.status.sort_by_key(|status| status.id);
-    Ok(Wanted { labels: used, policies, ..wanted })
-}
 
-fn full_name(pod: &Pod) -> String {
-    let metadata = &pod.metadata;
-    let part = |part: &Option<String>| part.clone().unwrap_or_default();
-    format!("{}/{}", part(&metadata.namespace), part(&metadata.name))
-}
-
-fn no_identity(whose: &str) -> Option<String> {
-    Some(format!("{whose} has no network: all identities are taken, by different labels"))
-}
-
-fn read(policy: &NetworkPolicy) -> Policy {
-    Policy::parse(policy).unwrap_or_else(|error| Policy::unreadable(policy, &error))
-}
-
-/// Pods of other nodes with their addresses. Of two with one address, which the API may show for
-/// a while, the younger has it.
-fn remote_pods<'a>(objects: &'a Objects, node: &str) -> BTreeMap<Ipv4Addr, &'a Pod> {
-    let age = |pod: &Pod| {
-        let metadata = &pod.metadata;
-        (metadata.deletion_timestamp.is_none(), metadata.creation_timestamp.clone())
-    };
-    let mut pods: BTreeMap<Ipv4Addr, &Pod> = BTreeMap::new();
-    for pod in &objects.pods {
-        let there = pod.spec.node_name.as_deref();
-        if pod.is_host() || there.is_none() || there == Some(node) {
-            continue;
-        }
-        for address in pod.addresses() {
-            let other = pods.entry(address).or_insert(pod);
-            if age(pod) > age(other) {
-                *other = pod;
+    /// Identities that no address has any more are in nobody's verdict.
+    fn forget_identities(&mut self) {
+        for id in &self.news.identities {
+            if self.addresses.get(id).is_some_and(BTreeSet::is_empty) {
+                self.addresses.remove(id);
+                self.verdicts.remove_identity(*id);
             }
         }
     }
-    pods
+
+    /// The verdicts that are others go into the maps.
+    fn settle(&mut self, mut addresses: BTreeSet<Ipv4Addr>) -> Changes {
+        let verdicts = self.verdicts.take_news();
+        let flagged = verdicts.flags.iter().filter_map(|id| self.addresses.get(id));
+        addresses.extend(flagged.flatten());
+        for address in &addresses {
+            if let Some(endpoint) = self.endpoints.get_mut(address) {
+                endpoint.flags = self.verdicts.flags(endpoint.identity);
+            }
+        }
+        for pair in &verdicts.pairs {
+            match self.verdicts.has(*pair) {
+                true => self.policy.insert(*pair),
+                false => self.policy.remove(pair),
+            };
+        }
+        Changes { endpoints: addresses, policy: verdicts.pairs }
+    }
+
+    /// What is not enforced, or not as it should be.
+    pub fn problems(&self) -> BTreeSet<String> {
+        let policies = self.not_enforced.values().flatten();
+        policies.chain(self.conflicts.values()).chain(self.claims.failures()).cloned().collect()
+    }
 }

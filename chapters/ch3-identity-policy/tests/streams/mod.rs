@@ -190,9 +190,8 @@ impl Streams {
             let worlds = self.worlds(round - 1, round + 1, flow);
             worlds.iter().all(|allows| *allows)
         };
-        let count = |what: usize, round: usize, flow: usize| {
-            self.counts.lock().unwrap()[what][round][flow]
-        };
+        let count =
+            |what: usize, round: usize, flow: usize| self.counts.lock().unwrap()[what][round][flow];
         for round in 1..rounds {
             for flow in (0..self.flows.len()).filter(|flow| always(round, *flow)) {
                 let deadline = Instant::now() + Duration::from_secs(2);

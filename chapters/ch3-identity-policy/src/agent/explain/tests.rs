@@ -25,10 +25,10 @@ fn host() -> Party {
 }
 
 /// A policy of namespace `a`: name and spec.
-fn policy(name: &str, spec: &str) -> Policy {
+fn policy(name: &str, spec: &str) -> Arc<Policy> {
     let text = format!("{{metadata: {{name: {name}, namespace: a}}, spec: {spec}}}");
     let policy: NetworkPolicy = serde_saphyr::from_str(&text).unwrap();
-    Policy::parse(&policy).unwrap_or_else(|error| Policy::unreadable(&policy, &error))
+    Arc::new(Policy::read(&policy))
 }
 
 /// What is to be found out: the verdict, who isolates, and the allowing rule or the nearest miss.

@@ -9,8 +9,8 @@ use serde::Serialize;
 
 use super::endpoints::{find, names};
 use super::table::{Output, table};
-use crate::maps::ct::{self, Tables};
 use crate::maps;
+use crate::maps::ct::{self, Tables};
 
 /// An entry of `endpoint_map`.
 #[derive(Serialize)]

@@ -2,13 +2,26 @@
 
 use std::io::Write as _;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result, bail};
 use clap::{Args, ValueEnum};
-use serde_json::Value;
+use serde::Deserialize;
 
 use super::table::Output;
 use crate::agent::view::Told;
 use crate::client;
+
+const ENDED: &str = "ebpf-agent has ended; when it runs again, so may `monitor`";
+
+/// What the agent says in a line.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Line {
+    Told(Box<Told>),
+    /// We were too slow for it: so many events were missed.
+    Lost {
+        lost: u64,
+    },
+}
 
 /// What to show.
 #[derive(Debug, Args)]
@@ -47,22 +60,23 @@ impl Options {
     }
 }
 
-/// Prints until the agent ends, or whoever reads has gone.
+/// Prints until whoever reads has gone. That the agent ends is an error: what comes then is not
+/// seen.
 pub fn follow(options: &Options) -> Result<()> {
     let mut out = std::io::stdout();
     for line in client::lines("/v1/monitor")? {
-        let line = line?;
-        let text = match serde_json::from_str::<Told>(&line) {
-            Ok(told) if !options.wants(&told) => continue,
-            Ok(_) if options.output.is_json() => line,
-            Ok(told) => sentence(&told),
-            Err(_) => lost(&line),
+        let line = line.context(ENDED)?;
+        let text = match serde_json::from_str::<Line>(&line).context(ENDED)? {
+            Line::Told(told) if !options.wants(&told) => continue,
+            Line::Told(_) if options.output.is_json() => line,
+            Line::Told(told) => sentence(&told),
+            Line::Lost { lost } => format!("lost {lost} events"),
         };
         if writeln!(out, "{text}").and_then(|()| out.flush()).is_err() {
-            break;
+            return Ok(());
         }
     }
-    Ok(())
+    bail!(ENDED)
 }
 
 /// An event in a line, and a second one for why.
@@ -98,10 +112,4 @@ fn protocol(number: u8) -> String {
         132 => "SCTP".into(),
         other => format!("protocol {other}"),
     }
-}
-
-/// We were too slow for the agent: it says how much we have missed.
-fn lost(line: &str) -> String {
-    let lost = serde_json::from_str::<Value>(line).unwrap_or_default()["lost"].clone();
-    format!("lost {lost} events")
 }
