@@ -80,13 +80,16 @@ pub fn is_bridge(link: &LinkMessage) -> bool {
     })
 }
 
-/// The node routes for its pods.
-fn enable_forwarding() -> Result<()> {
+/// The node routes for its pods. Somebody may have turned it off again.
+pub fn enable_forwarding() -> Result<()> {
     const IP_FORWARD: &str = "/proc/sys/net/ipv4/ip_forward";
     let forwards =
         fs::read_to_string(IP_FORWARD).with_context(|| format!("cannot read {IP_FORWARD}"))?;
     if forwards.trim() != "1" {
-        fs::write(IP_FORWARD, "1").with_context(|| format!("cannot write {IP_FORWARD}"))?;
+        fs::write(IP_FORWARD, "1").context(
+            "pods do not reach the outside, and net.ipv4.ip_forward cannot be set; run: \
+             sysctl -w net.ipv4.ip_forward=1",
+        )?;
     }
     Ok(())
 }

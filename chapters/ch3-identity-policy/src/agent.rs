@@ -25,6 +25,7 @@ pub mod wanted;
 pub mod changes;
 pub mod datapath;
 pub mod engine;
+pub mod filters;
 pub mod grace;
 pub mod waiting;
 

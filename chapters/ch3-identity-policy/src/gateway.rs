@@ -63,7 +63,7 @@ async fn claim(node: &Netlink, conf: &NetConf, bridge: &LinkMessage) -> Result<(
     let owner = node.link(&gateway).await?;
     if owner.is_some_and(|owner| owner.header.index != bridge.header.index) {
         bail!(
-            "podcidr {} has the gateway {gateway}, and another link has that address (ip link show {gateway}); delete its pod or bridge, or choose another podcidr",
+            "podcidr {} has the gateway {gateway}, and another link has that address (see: ip link show {gateway}); delete its pod or bridge, or choose another podcidr",
             conf.podcidr
         );
     }

@@ -53,6 +53,13 @@ impl Programs {
             (&self.from_pod, hook(&self.from_pod, TC_INGRESS, host_link)?),
         ])
     }
+
+    fn are_at(&self, host_link: &str) -> Result<bool> {
+        let is_at = |(program, mut hook): (&ProgramHandle, TcHook)| {
+            hook.query().is_ok_and(|id| id == program.id())
+        };
+        Ok(self.hooks(host_link)?.into_iter().all(is_at))
+    }
 }
 
 // #region attach
@@ -60,18 +67,22 @@ impl Programs {
 /// handle and priority and "replace": the kernel puts a program in another one's place in one step,
 /// so an upgrade leaves no gap. Without an endpoint in the map they drop all but ARP on its way in.
 pub fn attach(host_link: &str) -> Result<bool> {
-    let mut attached = false;
-    for (program, mut hook) in programs()?.hooks(host_link)? {
-        if hook.query().is_ok_and(|id| id == program.id()) {
-            continue;
-        }
+    let programs = programs()?;
+    if programs.are_at(host_link)? {
+        return Ok(false);
+    }
+    for (program, mut hook) in programs.hooks(host_link)? {
         hook.create().with_context(|| format!("cannot make clsact on {host_link}"))?;
         hook.attach().with_context(|| {
             format!("cannot attach {} to {host_link}: {}", program.name().display(), said())
         })?;
-        attached = true;
     }
-    Ok(attached)
+    // A qdisc `ingress` in clsact's place takes a filter for egress as well, and runs it on ingress.
+    ensure!(
+        programs.are_at(host_link)?,
+        "the qdisc of {host_link} is no clsact; run: tc qdisc del dev {host_link} ingress"
+    );
+    Ok(true)
 }
 // #endregion attach
 

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use anyhow::{Context as _, Result, anyhow};
-use aya::maps::MapError;
+use aya::maps::{MapError, MapInfo};
 use nix::errno::Errno;
 
 use super::changes::Changes;
@@ -30,6 +30,7 @@ pub struct Datapath {
     policy_map: PolicyMap,
     epoch_map: Number,
     tables: Tables,
+    ids: Vec<u32>,
     epoch: u32,
     endpoints: BTreeMap<Ipv4Addr, EndpointEntry>,
     policy: BTreeMap<PolicyKey, PolicyEntry>,
@@ -54,6 +55,7 @@ impl Datapath {
             epoch: epoch_map.get().context("cannot read epoch_map")?,
             epoch_map,
             tables: Tables::open()?,
+            ids: pinned_ids()?,
             endpoints: BTreeMap::new(),
             policy: BTreeMap::new(),
             recent: Changes::default(),
@@ -65,6 +67,11 @@ impl Datapath {
         datapath.spare_tables()?;
         grace::wait()?; // for what the agent before us did last
         Ok(datapath)
+    }
+
+    /// Are these still the maps that are pinned, so those of the programs?
+    pub fn is_pinned(&self) -> bool {
+        pinned_ids().is_ok_and(|ids| ids == self.ids)
     }
 
     /// Reads the maps back, since others may write too, if only the plugin on DEL. The next change
@@ -92,7 +99,7 @@ impl Datapath {
         let last = epochs.chain(self.policy.values().map(PolicyEntry::newest)).max().unwrap_or(0);
         let now = self.epoch_map.get()?;
         self.epoch = self.epoch.max(now).max(if last > now + 1 { last } else { now });
-        Ok(())
+        if self.epoch == now { Ok(()) } else { self.publish(self.epoch) }
     }
 
     /// Is this address in the map as it is wanted?
@@ -226,12 +233,12 @@ impl Datapath {
     }
 
     /// From now on what was written counts.
-    fn publish(&mut self, next: u32) -> Result<()> {
+    fn publish(&mut self, epoch: u32) -> Result<()> {
         // Other CPUs than x86 may read an entry before the epoch that their program reads first.
         if !cfg!(target_arch = "x86_64") {
             grace::wait()?;
         }
-        self.epoch_map.set(next).context("cannot write epoch_map")
+        self.epoch_map.set(epoch).context("cannot write epoch_map")
     }
 
     fn wait(&mut self) -> Result<()> {
@@ -261,6 +268,11 @@ impl Datapath {
         self.wait()
     }
     // #endregion sweep
+}
+
+fn pinned_ids() -> Result<Vec<u32>> {
+    let id = |name: &&str| Ok(MapInfo::from_pin(format!("{}/{name}", maps::GLOBALS))?.id());
+    maps::MAPS.iter().map(id).collect()
 }
 
 fn ignore_absent(removed: Result<(), MapError>) -> Result<()> {

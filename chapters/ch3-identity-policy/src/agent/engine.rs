@@ -12,6 +12,7 @@ use tokio::sync::{oneshot, watch};
 use super::changes::Changes;
 use super::datapath::Datapath;
 use super::directory::Directory;
+use super::filters::{Filters, Veths};
 use super::identity::Identities;
 use super::local::Local;
 use super::metrics::Metrics;
@@ -20,6 +21,7 @@ use super::view::View;
 use super::waiting::Waiting;
 use super::wanted::{News, Wanted};
 use crate::api::NewEndpoint;
+use crate::{bridge, tc};
 
 /// How often the maps are read back, and links and all objects looked at, though nothing has
 /// happened.
@@ -34,6 +36,8 @@ const BURST: usize = 4096;
 pub enum Event {
     /// Some objects are others, since then; and which revision of the manifests that makes.
     Changed(Instant, Which, u64),
+    /// The filters of some veths may be others.
+    Filters(Veths),
     /// The plugin has made an endpoint; it waits for the answer.
     Put(String, NewEndpoint, oneshot::Sender<Result<()>>),
     /// The plugin takes one away.
@@ -49,12 +53,17 @@ pub struct Engine {
     identities: Identities,
     wanted: Wanted,
     datapath: Datapath,
+    filters: Filters,
+    /// Veths whose filters are to be looked at.
+    doubtful: Veths,
     waiting: Waiting,
     /// DELETEs that are answered when the maps are written.
     deleted: Vec<(oneshot::Sender<Result<()>>, Result<()>)>,
     behind_since: Option<Instant>,
     /// What was not as it should be when we looked around last.
     found: BTreeSet<String>,
+    /// The same, where the kernel may not do what is wanted.
+    faults: Option<String>,
     /// Of the manifests that were looked at.
     revision: u64,
     view: watch::Sender<View>,
@@ -78,10 +87,13 @@ impl Engine {
             identities: Identities::load(directory.join("identities.json"), grace)?,
             wanted: Wanted::new(node),
             datapath: Datapath::open()?,
+            filters: Filters::default(),
+            doubtful: Veths::All,
             waiting: Waiting::default(),
             deleted: Vec::new(),
             behind_since: None,
             found: BTreeSet::new(),
+            faults: None,
             revision: 0,
             view,
             metrics,
@@ -133,6 +145,7 @@ impl Engine {
                 self.stores.look_at(&which, &mut self.directory);
                 self.revision = self.revision.max(revision);
             }
+            Event::Filters(veths) => self.doubtful.extend(veths),
             // The plugin has given up, and undone its part.
             Event::Put(_, _, answer) if answer.is_closed() => {}
             Event::Put(link, new, answer) => match self.local.insert(&link, new) {
@@ -152,16 +165,29 @@ impl Engine {
         let revision = self.stores.read.borrow().revision;
         self.stores.look_at(&Which::All, &mut self.directory);
         self.revision = self.revision.max(revision);
-        let found = [
-            self.datapath.compare().context("cannot compare the maps"),
-            self.local.remove_gone(),
-            self.identities.save(),
-        ];
-        let found = found.into_iter().filter_map(Result::err);
-        self.found = found.map(|error| format!("{error:#}")).collect();
+        let describe = |error: anyhow::Error| format!("{error:#}");
+        let maps = self.compare_maps().context("the maps cannot be compared with what is wanted");
+        self.faults = maps.err().map(describe);
+        self.doubtful = Veths::All;
+        let found = [self.local.remove_gone(), self.identities.save(), self.ensure_forwarding()];
+        self.found = found.into_iter().filter_map(Result::err).map(describe).collect();
         // Those that rest as well, and those that do not any more.
         self.wanted.news.identities.extend(self.identities.iter().map(|(id, _)| id));
         self.wanted.news.identities.extend(self.view.borrow().identities.keys());
+    }
+
+    /// Somebody may have removed the programs' or the maps' pins: then both are made anew.
+    fn compare_maps(&mut self) -> Result<()> {
+        tc::programs()?;
+        match self.datapath.is_pinned() {
+            true => self.datapath.compare(),
+            false => Datapath::open().map(|datapath| self.datapath = datapath),
+        }
+    }
+
+    /// ADD turns it on, and a reload of sysctl's settings may turn it off again.
+    fn ensure_forwarding(&self) -> Result<()> {
+        self.local.iter().next().map_or(Ok(()), |_| bridge::enable_forwarding())
     }
 
     // #region reconcile
@@ -171,6 +197,7 @@ impl Engine {
         let changes =
             self.wanted.update(&mut self.directory, &mut self.local, &mut self.identities);
         let problems = self.datapath.apply(&self.wanted, &changes);
+        self.filters.mend(&std::mem::take(&mut self.doubtful), self.local.iter());
         if let Some(since) = self.behind_since.take() {
             self.metrics.caught_up(since);
         }
@@ -191,7 +218,8 @@ impl Engine {
     /// back.
     fn tell(&mut self, changes: &Changes, problems: Vec<String>) {
         let mut now = self.wanted.problems();
-        now.extend(problems);
+        let faults: BTreeSet<_> = problems.into_iter().chain(self.faults.clone()).collect();
+        now.extend(faults.iter().chain(self.filters.faults().values()).cloned());
         now.extend(self.found.iter().cloned());
         now.extend(self.stores.problems.borrow().iter().cloned());
         for problem in now.difference(&self.view.borrow().problems) {
@@ -203,6 +231,8 @@ impl Engine {
         self.view.send_modify(|view| {
             view.learn(changes, &self.wanted, &self.local, &self.identities);
             view.problems = now;
+            view.unprotected = self.filters.faults().clone();
+            view.is_sound = faults.is_empty() && view.unprotected.is_empty();
             view.sizes = self.datapath.sizes();
             view.revision = self.revision;
         });

@@ -134,29 +134,35 @@ impl Monitor {
 
     // #region read
     /// Reads the ring buffer for ever. It has one reader, and that is us: others subscribe.
-    pub async fn read(&self) -> Result<()> {
+    pub async fn read(&self) {
+        loop {
+            if let Err(error) = self.serve_listeners().await {
+                tracing::error!("cannot read events: {error:#}");
+                sleep(Duration::from_secs(1)).await;
+            }
+        }
+    }
+
+    /// From the first listener's coming to the last one's going.
+    async fn serve_listeners(&self) -> Result<()> {
+        let mut listeners = self.listeners.subscribe();
+        let _ = listeners.wait_for(|_| self.events.receiver_count() > 0).await; // the sender is ours
         let mut listening = Number::open("listening_map")?;
         let ring = RingBuf::try_from(Map::RingBuf(maps::open("events")?))?;
-        // SAFETY: the ring owns its map's descriptor, always the same, and nobody takes the ring out.
+        // SAFETY: the ring owns its map's descriptor, always the same, and nobody takes it out.
         let mut ring = unsafe { AsyncFd::register_with_interest(ring, Interest::READABLE) }?;
-        let mut listeners = self.listeners.subscribe();
-        loop {
-            let is_heard = self.events.receiver_count() > 0;
-            listening.set(u32::from(is_heard))?;
+        while ring.get_mut().next().is_some() {} // of listeners before
+        while self.events.receiver_count() > 0 {
+            listening.set(1)?;
             self.heard.send_replace(*listeners.borrow_and_update());
-            if is_heard {
-                tokio::select! {
-                    () = sleep(LOOK) => {}
-                    _ = listeners.changed() => {}
-                    full = ring.readable_mut() => full?.clear_ready(),
-                }
-            } else {
-                self.hand_on(ring.get_mut()).await; // to nobody: it is of before
-                let _ = listeners.changed().await; // the sender is ours
-                continue;
+            tokio::select! {
+                () = sleep(LOOK) => {}
+                _ = listeners.changed() => {}
+                full = ring.readable_mut() => full?.clear_ready(),
             }
             self.hand_on(ring.get_mut()).await;
         }
+        listening.set(0)
     }
     // #endregion read
 

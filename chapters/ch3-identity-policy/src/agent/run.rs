@@ -14,14 +14,14 @@ use super::metrics::Metrics;
 use super::server::{self, Api};
 use super::stores::{Read, Stores};
 use super::view::View;
-use super::{api_server, events, listener, manifests};
+use super::{api_server, events, filters, listener, manifests};
 use crate::{api, tc};
 
 /// What outlives the agent: beside the networks' leases, under a name that no network can have.
 const DIRECTORY: &str = "/run/ebpfcni/.agent";
 /// An identity rests this long before its number may be given again: longer than any
 /// connection is remembered.
-const GRACE: Duration = Duration::from_secs(2 * 3600);
+const GRACE: Duration = Duration::from_secs(3 * 3600);
 
 /// As many answers that take their time are looked for at once.
 const ANSWERERS: usize = 2;
@@ -53,6 +53,7 @@ pub fn run(options: Options) -> Result<()> {
 async fn serve(options: Options) -> Result<()> {
     tc::programs()?; // the plugin needs them, and we need their maps
     let (engine, changes) = mpsc::channel();
+    filters::watch(engine.clone())?;
     let monitor = events::Monitor::default();
     let (view_sender, view) = watch::channel(View::default());
     let (ready_sender, ready) = watch::channel(false);
@@ -92,7 +93,7 @@ async fn serve(options: Options) -> Result<()> {
     tokio::select! {
         () = served => {}
         reconciled = reconciled => reconciled?,
-        read = monitor.read() => read.context("cannot read events")?,
+        () = monitor.read() => {}
         _ = terminate.recv() => tracing::info!("SIGTERM: programs and maps stay as they are"),
         _ = tokio::signal::ctrl_c() => tracing::info!("Ctrl-C: programs and maps stay as they are"),
     }

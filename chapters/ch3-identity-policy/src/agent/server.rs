@@ -58,6 +58,9 @@ pub struct Explained {
     pub explanation: Explanation,
     /// What the maps say.
     pub live: Live,
+    /// Why nobody asks them, if so: what is wrong with the filters of the two.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<String>,
 }
 
 /// All routes. What takes its time is done in threads of its own, so that all others are
@@ -113,7 +116,9 @@ async fn healthz(State(api): State<Api>) -> Response {
             "not all pods, namespaces and policies are known yet",
         );
     }
-    json(&json!({ "problems": api.view.borrow().problems }))
+    let view = api.view.borrow();
+    let status = if view.is_sound { StatusCode::OK } else { StatusCode::INTERNAL_SERVER_ERROR };
+    (status, json(&json!({ "problems": view.problems }))).into_response()
 }
 
 /// Which content of which manifest has been read, and whether the maps follow all of it.
@@ -171,15 +176,17 @@ struct Pair {
 /// What policies and maps say of a connection.
 async fn explain(State(api): State<Api>, Query(pair): Query<Pair>) -> Response {
     let find = move |api: &Api| {
-        let (source, destination, question) = {
+        let (source, destination, question, faults) = {
             let view = api.view.borrow();
             let (source, destination) = (view.find(&pair.from)?, view.find(&pair.to)?);
             let question = view.question(source.0.clone(), destination.0.clone());
-            (source, destination, question)
+            let both = [source.1, destination.1];
+            let faults = both.into_iter().flatten().filter_map(|it| view.fault_at(it));
+            (source, destination, question, faults.collect())
         };
         let (explanation, live) = (question.answer(), live::look_up(&source, &destination)?);
         let (source, destination) = (source.0, destination.0);
-        Ok(json(&Explained { source, destination, explanation, live }))
+        Ok(json(&Explained { source, destination, explanation, live, faults }))
     };
     answer(api, find).await
 }

@@ -2,7 +2,7 @@
 
 #![deny(clippy::print_stdout, clippy::print_stderr, reason = "they panic: see table::say")]
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::Subcommand;
 
 use crate::client;
@@ -109,7 +109,12 @@ pub fn show(command: Command) -> Result<()> {
         Command::Bpf(BpfCommand::Policy(PolicyCommand::Get { endpoint, output })) => {
             policy_map(endpoint.as_deref(), output)
         }
-        Command::Status => json(&client::get::<serde_json::Value>("/v1/healthz")?),
+        Command::Status => {
+            let (is_sound, health) = client::health()?;
+            json(&health)?;
+            ensure!(is_sound, "the kernel does not do what is wanted");
+            Ok(())
+        }
         Command::Bpf(BpfCommand::Ct(ListCommand::List(output))) => conntrack(output),
         Command::Monitor(options) => monitor::follow(&options),
         Command::Explain { source, destination, output } => explain(&source, &destination, output),

@@ -28,6 +28,10 @@ pub struct View {
     pub identities: BTreeMap<u32, (Arc<SecurityLabels>, bool)>,
     /// What is not as it should be.
     pub problems: BTreeSet<String>,
+    /// The kernel does what is wanted, as far as we know: maps and filters are as they should be.
+    pub is_sound: bool,
+    /// What is wrong with the filters of an endpoint, by link.
+    pub unprotected: BTreeMap<Name, String>,
     /// Which pod has an address, of this node or another, and its identity.
     pub pods: BTreeMap<Ipv4Addr, (Name, u32)>,
     /// The policies in force.
@@ -95,6 +99,12 @@ impl View {
             let identity = wanted.endpoints.get(address).map(|it| it.identity);
             set(&mut self.pods, address, owner.zip(identity));
         }
+    }
+
+    /// What is wrong with the filters of who has an address.
+    pub fn fault_at(&self, address: Ipv4Addr) -> Option<String> {
+        let link = self.endpoints.iter().find(|(_, it)| it.0.new.address == address);
+        self.unprotected.get(link?.0).cloned()
     }
 
     /// A question with the policies that may decide it.

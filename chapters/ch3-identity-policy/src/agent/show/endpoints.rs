@@ -25,7 +25,11 @@ pub fn endpoints(output: Output) -> Result<()> {
             it.new.address.to_string(),
             labels_of(&it.labels),
         ]
-    })
+    })?;
+    if !output.is_json() {
+        endpoints.iter().filter_map(|it| it.fault.as_ref()).try_for_each(say)?;
+    }
+    Ok(())
 }
 
 /// `endpoint get`: with the policies that isolate it, and whom each of their rules lets in.
@@ -42,6 +46,9 @@ pub fn endpoint(which: &str, output: Output) -> Result<()> {
             [] => say(format_args!("{direction}: not isolated"))?,
             some => say(format_args!("{direction}: isolated by {}", some.join(", ")))?,
         }
+    }
+    if let Some(fault) = &it.fault {
+        say(fault)?;
     }
     for rule in &it.rules {
         let ids: Vec<_> = rule.identities.iter().map(u32::to_string).collect();

@@ -41,7 +41,7 @@ pub fn explain(source: &str, destination: &str, output: Output) -> Result<()> {
     if it.live.allowed != explanation.allowed {
         say("  They disagree: the maps have not caught up, or are full; see `ebpf-agent status`")?;
     }
-    Ok(())
+    it.faults.iter().try_for_each(|fault| say(format_args!("  But {fault}")))
 }
 
 /// What a name may consist of goes into a URL as it is; all else no pod is called.
