@@ -5,6 +5,7 @@
 //! differs is written to the kernel.
 
 pub mod api_server;
+pub mod json;
 pub mod manifest;
 pub mod manifests;
 pub mod objects;

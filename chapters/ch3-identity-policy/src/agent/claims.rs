@@ -32,8 +32,8 @@ pub struct Claims {
 pub struct Changed {
     /// Who has them.
     pub addresses: BTreeSet<Ipv4Addr>,
-    /// Whose claim.
-    pub keys: BTreeSet<Name>,
+    /// Of this node.
+    pub links: BTreeSet<Name>,
 }
 
 impl Claims {
@@ -66,7 +66,7 @@ impl Claims {
                 claimant.with_identity(saved)
             });
             self.set(&key, claim);
-            self.changed.keys.insert(key);
+            self.changed.links.extend(local.get(&key).map(|_| key));
         }
     }
 
@@ -78,7 +78,8 @@ impl Claims {
         asked: BTreeSet<String>,
     ) -> BTreeSet<Name> {
         let mut touched: BTreeSet<_> = self.failed.keys().cloned().collect();
-        touched.append(&mut local.take_changed());
+        self.changed.links = local.take_changed(); // also those that are gone
+        touched.extend(self.changed.links.iter().cloned());
         touched.append(&mut directory.pods.take_changed());
         for namespace in directory.namespaces.take_changed() {
             touched.extend(directory.pods.of_namespace(&namespace).map(|(pod, _)| pod.clone()));
@@ -114,7 +115,7 @@ impl Claims {
             }
         };
         let Some(labels) = labels else { return Some((claimant, None)) };
-        let counting = relevant(&labels.labels, &self.asked);
+        let counting = relevant(labels.labels, &self.asked);
         let id = identities.get(&SecurityLabels { labels: counting, ..labels });
         if id.is_none() {
             self.keep_out(key, &claimant.pod, "all identities are taken, by different labels");
@@ -155,16 +156,19 @@ impl Claims {
         if self.claimants.get(key) == now.as_ref() {
             return;
         }
-        if let Some(before) = self.claimants.remove(key) {
-            for address in before.addresses {
-                self.by_address.remove(&(address, key.clone()));
-                self.changed.addresses.insert(address);
-            }
+        let after = now.as_ref().map_or(Vec::new(), |it| it.addresses.clone());
+        let before = match now {
+            Some(now) => self.claimants.insert(key.clone(), now),
+            None => self.claimants.remove(key),
+        };
+        for address in before.into_iter().flat_map(|it| it.addresses) {
+            self.by_address.remove(&(address, key.clone()));
+            self.changed.addresses.insert(address);
         }
-        let Some(now) = now else { return };
-        self.changed.addresses.extend(&now.addresses);
-        self.by_address.extend(now.addresses.iter().map(|address| (*address, key.clone())));
-        self.claimants.insert(key.clone(), now);
+        for address in after {
+            self.by_address.insert((address, key.clone()));
+            self.changed.addresses.insert(address);
+        }
     }
 
     /// What may be another since somebody asked last.

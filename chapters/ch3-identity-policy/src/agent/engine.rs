@@ -11,6 +11,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::datapath::Datapath;
 use super::directory::Directory;
+use super::files::make_directory;
 use super::identity::Identities;
 use super::local::Local;
 use super::metrics::Metrics;
@@ -68,6 +69,7 @@ impl Engine {
         view: watch::Sender<View>,
         metrics: Metrics,
     ) -> Result<Self> {
+        make_directory(directory)?;
         Ok(Self {
             stores,
             directory: Directory::default(),

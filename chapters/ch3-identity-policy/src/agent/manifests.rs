@@ -17,17 +17,20 @@ use tokio::sync::mpsc::unbounded_channel;
 use tokio::sync::watch;
 
 use super::engine::Event;
-use super::manifest::{Object, Wrap, Writers, parse};
+use super::manifest::{Object, Wrap, Writers, is_manifest, read_file, read_files};
 use super::objects::Key;
 use super::stores::{Stores, Which};
+
+/// As many files are read before their objects are taken in: all together would need much memory.
+const SOME: usize = 512;
 
 /// The directory as it was last read.
 struct Manifests {
     directory: PathBuf,
     /// What was in each file when it was good last.
     files: BTreeMap<PathBuf, Vec<Key>>,
-    /// The same in full, until it is listed.
-    unlisted: Option<BTreeMap<PathBuf, Vec<Object>>>,
+    /// Have the reflectors got a whole?
+    is_listed: bool,
     /// What is wrong with those that are not good now.
     broken: BTreeMap<PathBuf, String>,
     problems: watch::Sender<BTreeSet<String>>,
@@ -53,7 +56,7 @@ pub fn watch(directory: &Path, events: mpsc::Sender<Event>) -> Result<Stores> {
     let mut manifests = Manifests {
         directory: directory.canonicalize().with_context(unusable)?,
         files: BTreeMap::new(),
-        unlisted: Some(BTreeMap::new()),
+        is_listed: false,
         broken: BTreeMap::new(),
         problems,
         writers: Writers { pods, namespaces, policies },
@@ -70,7 +73,7 @@ pub fn watch(directory: &Path, events: mpsc::Sender<Event>) -> Result<Stores> {
                     tracing::error!("{error:#}");
                 }
             }
-            manifests.list();
+            manifests.problems.send_replace(manifests.broken.values().cloned().collect());
             let keys = std::mem::take(&mut manifests.changed);
             let _ = events.send(Event::Changed(Instant::now(), Which::These(keys)));
         }
@@ -91,8 +94,21 @@ impl Manifests {
         for entry in fs::read_dir(&self.directory).with_context(unreadable)? {
             paths.insert(entry.with_context(unreadable)?.path());
         }
-        paths.iter().for_each(|path| self.read(path));
-        self.list();
+        if !self.is_listed {
+            self.writers.begin();
+        }
+        let paths: Vec<_> = paths.into_iter().filter(|path| is_manifest(path)).collect();
+        for some in paths.chunks(SOME) {
+            for (path, content) in some.iter().zip(read_files(some)) {
+                self.take(path, content);
+            }
+        }
+        // The reflectors get a whole when nothing is broken, and from then on what changes.
+        if !self.is_listed && self.broken.is_empty() {
+            self.writers.end();
+            self.is_listed = true;
+        }
+        self.problems.send_replace(self.broken.values().cloned().collect());
         Ok(())
     }
 
@@ -110,32 +126,32 @@ impl Manifests {
                         | Modify(ModifyKind::Name(_))
                         | Remove(_)
                 );
-                change.paths.iter().filter(|_| whole).for_each(|path| self.read(path));
+                match self.is_listed {
+                    _ if !whole => {}
+                    true => change.paths.iter().for_each(|path| self.read(path)),
+                    false => return self.read_all(), // the list is begun anew
+                }
                 Ok(())
             }
             Err(_) => self.read_all(),
         }
     }
 
-    /// Reads one file, or forgets it if it is gone.
+    /// Reads one file.
     fn read(&mut self, path: &Path) {
-        let is_manifest = path.extension().is_some_and(|it| it == "yaml" || it == "json");
-        let is_hidden = path.file_name().is_none_or(|it| it.as_encoded_bytes().starts_with(b"."));
-        if !is_manifest || is_hidden {
-            return;
+        if is_manifest(path) {
+            self.take(path, read_file(path));
         }
-        match fs::read_to_string(path).context("cannot read it") {
-            Err(error) if is_not_found(&error) => {
+    }
+
+    /// A file has been read, or (`None`) is gone.
+    fn take(&mut self, path: &Path, content: Option<Result<Vec<Object>>>) {
+        match content.unwrap_or_else(|| Ok(Vec::new())) {
+            Ok(objects) => {
                 self.broken.remove(path);
-                self.replace(path, Vec::new());
+                self.replace(path, objects);
             }
-            text => match text.and_then(|text| parse(&text)) {
-                Ok(objects) => {
-                    self.broken.remove(path);
-                    self.replace(path, objects);
-                }
-                Err(error) => self.complain(path, &error),
-            },
+            Err(error) => self.complain(path, &error),
         }
     }
 
@@ -145,7 +161,7 @@ impl Manifests {
             true => format!("{name} is not understood, its last good content holds: {error:#}"),
             false => format!("{name} is not understood, its objects are not known: {error:#}"),
         };
-        if self.unlisted.is_some() {
+        if !self.is_listed {
             tracing::error!("{problem}"); // once it is, the engine tells it
         }
         self.broken.insert(path.into(), problem);
@@ -158,14 +174,12 @@ impl Manifests {
             true => self.files.remove(path),
             false => self.files.insert(path.into(), keys.clone()),
         };
-        if let Some(unlisted) = &mut self.unlisted {
-            unlisted.insert(path.into(), objects);
+        if !self.is_listed {
+            objects.into_iter().for_each(|object| self.writers.write(object, Wrap::InitApply));
             return;
         }
         self.changed.extend(keys.iter().cloned());
-        for object in objects {
-            self.writers.write(object, Wrap::Apply);
-        }
+        objects.into_iter().for_each(|object| self.writers.write(object, Wrap::Apply));
         for gone in before.into_iter().flatten().filter(|key| !keys.contains(key)) {
             let other = self.files.iter().find(|(_, keys)| keys.contains(&gone));
             match other.map(|(path, _)| path.clone()) {
@@ -177,19 +191,4 @@ impl Manifests {
             }
         }
     }
-
-    /// The reflectors get a whole when nothing is broken, and from then on what changes.
-    fn list(&mut self) {
-        self.problems.send_replace(self.broken.values().cloned().collect());
-        if self.broken.is_empty()
-            && let Some(unlisted) = self.unlisted.take()
-        {
-            self.writers.list(unlisted.into_values().flatten());
-        }
-    }
-}
-
-fn is_not_found(error: &anyhow::Error) -> bool {
-    let io = error.downcast_ref::<std::io::Error>();
-    io.is_some_and(|error| error.kind() == std::io::ErrorKind::NotFound)
 }

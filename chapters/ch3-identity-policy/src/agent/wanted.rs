@@ -48,8 +48,8 @@ pub struct Changes {
 pub struct News {
     /// Policies.
     pub policies: BTreeSet<Name>,
-    /// Pods, and links of this node.
-    pub claims: BTreeSet<Name>,
+    /// Endpoints of this node.
+    pub links: BTreeSet<Name>,
     /// Those that came into use, or are not in use any more.
     pub identities: BTreeSet<u32>,
 }
@@ -75,7 +75,7 @@ impl Wanted {
         }
         self.claims.update(directory, local, identities, self.verdicts.asked());
         let changed = self.claims.take_changed();
-        self.news.claims.extend(changed.keys);
+        self.news.links.extend(changed.links);
         for address in &changed.addresses {
             self.set_owner(*address, identities);
         }
