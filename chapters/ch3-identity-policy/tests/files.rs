@@ -43,24 +43,25 @@ const DENY_ALL: &str = "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, 
 fn with_no_room_for_files_policies_and_known_labels_are_enforced_and_status_says_what_is_not() {
     let node = small_node("/run/ebpfcni");
     let [victim, friend, other] = ["victim", "friend", "other"].map(|app| run(&node, app));
-    fill(&node, "/run/ebpfcni");
-    node.apply(DENY_ALL).unwrap();
-    eventually("it is enforced", || !reaches(&node, &other, &victim));
-    node.delete_object(Kind::NetworkPolicy, "default", "deny-all").unwrap();
-    node.apply(FRIENDS_ONLY).unwrap();
-    eventually("so is this", || !reaches(&node, &other, &victim));
-    eventually("and it allows", || reaches(&node, &friend, &victim));
     let label = |pod: &str, app: &str| node.label(Kind::Pod, "default", pod, &[("app", Some(app))]);
-    // A number that is known needs no file; that the file has other labels is told.
-    label("other", "friend").unwrap();
-    eventually("another friend", || reaches(&node, &other, &victim));
-    eventually("told", || problems(&node).contains("No space left on device"));
-    // One that is not known does.
+    fill(&node, "/run/ebpfcni");
+    // Labels that nobody has had so far need a number, which must be written down.
     label("other", "nobody-yet").unwrap();
     eventually("it is kept out", || {
         problems(&node).contains("default/other has no network: cannot write /run/ebpfcni/")
     });
     assert!(!reaches(&node, &other, &friend) && reaches(&node, &friend, &victim));
+    node.apply(DENY_ALL).unwrap();
+    eventually("it is enforced", || !reaches(&node, &friend, &victim));
+    node.delete_object(Kind::NetworkPolicy, "default", "deny-all").unwrap();
+    node.apply(FRIENDS_ONLY).unwrap();
+    eventually("so is this", || reaches(&node, &friend, &victim));
+    // A known number needs no file; that the pod's own file has other labels is told.
+    label("other", "friend").unwrap();
+    eventually("it has a network again", || reaches(&node, &other, &victim));
+    assert!(problems(&node).contains("No space left on device"), "{}", problems(&node));
+    label("other", "nobody-yet").unwrap();
+    eventually("it is kept out again", || !reaches(&node, &other, &friend));
     fs::remove_file(node.path("/run/ebpfcni/filler")).unwrap();
     eventually("there is room again", || reaches(&node, &other, &friend));
     assert_eq!(problems(&node), "[]");

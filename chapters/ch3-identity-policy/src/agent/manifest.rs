@@ -175,3 +175,6 @@ impl Wrap {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
