@@ -10,6 +10,7 @@ pub mod manifest;
 pub mod manifests;
 pub mod objects;
 pub mod selector;
+pub mod spec;
 pub mod stores;
 
 pub mod claimant;
@@ -18,6 +19,7 @@ pub mod directory;
 pub mod files;
 pub mod identity;
 pub mod local;
+pub mod owners;
 pub mod policy;
 pub mod rule;
 pub mod verdicts;
@@ -29,6 +31,7 @@ pub mod waiting;
 
 pub mod events;
 pub mod listener;
+pub mod monitor;
 pub mod run;
 pub mod server;
 

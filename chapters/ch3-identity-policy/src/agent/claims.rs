@@ -1,39 +1,30 @@
-//! Who has an address, and by which identity. Each pod and each endpoint is looked at when
+//! Who claims which addresses, and by which identity. Each pod and each endpoint is looked at when
 //! something of it is another, and at no other time.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
-use std::ops::Bound::{Included, Unbounded};
 
 use super::claimant::Claimant;
 use super::directory::Directory;
 use super::identity::{Identities, relevant};
 use super::local::Local;
 use super::objects::{Name, Pod};
+use super::owners::Owners;
 use crate::api::SecurityLabels;
 
-/// All claims; a claimant's key is a pod's `namespace/name`, or an endpoint's link.
+/// All claims.
 #[derive(Debug, Default)]
 pub struct Claims {
+    /// Who has which address.
+    pub owners: Owners,
     node: String,
-    claimants: BTreeMap<Name, Claimant>,
-    by_address: BTreeSet<(Ipv4Addr, Name)>,
     /// Labels that count only since a policy asks about them.
     asked: BTreeSet<String>,
     /// Whom something keeps from being as it should be, and what: it is tried again each time.
     failed: BTreeMap<Name, String>,
     /// Why the identities cannot be written down.
     unsaved: Option<String>,
-    changed: Changed,
-}
-
-/// What may be another since somebody asked last.
-#[derive(Debug, Default)]
-pub struct Changed {
-    /// Who has them.
-    pub addresses: BTreeSet<Ipv4Addr>,
-    /// Of this node.
-    pub links: BTreeSet<Name>,
+    /// Endpoints of this node that may be others since somebody asked last.
+    links: BTreeSet<Name>,
 }
 
 impl Claims {
@@ -65,8 +56,8 @@ impl Claims {
                 }
                 claimant.with_identity(saved)
             });
-            self.set(&key, claim);
-            self.changed.links.extend(local.get(&key).map(|_| key));
+            self.owners.set(&key, claim);
+            self.links.extend(local.get(&key).map(|_| key));
         }
     }
 
@@ -78,8 +69,8 @@ impl Claims {
         asked: BTreeSet<String>,
     ) -> BTreeSet<Name> {
         let mut touched: BTreeSet<_> = self.failed.keys().cloned().collect();
-        self.changed.links = local.take_changed(); // also those that are gone
-        touched.extend(self.changed.links.iter().cloned());
+        self.links = local.take_changed(); // also those that are gone
+        touched.extend(self.links.iter().cloned());
         touched.append(&mut directory.pods.take_changed());
         for namespace in directory.namespaces.take_changed() {
             touched.extend(directory.pods.of_namespace(&namespace).map(|(pod, _)| pod.clone()));
@@ -151,40 +142,9 @@ impl Claims {
         self.failed.insert(key.clone(), format!("{pod} has no network: {why}"));
     }
 
-    /// One claims something else now, or (`None`) nothing.
-    fn set(&mut self, key: &Name, now: Option<Claimant>) {
-        if self.claimants.get(key) == now.as_ref() {
-            return;
-        }
-        let after = now.as_ref().map_or(Vec::new(), |it| it.addresses.clone());
-        let before = match now {
-            Some(now) => self.claimants.insert(key.clone(), now),
-            None => self.claimants.remove(key),
-        };
-        for address in before.into_iter().flat_map(|it| it.addresses) {
-            self.by_address.remove(&(address, key.clone()));
-            self.changed.addresses.insert(address);
-        }
-        for address in after {
-            self.by_address.insert((address, key.clone()));
-            self.changed.addresses.insert(address);
-        }
-    }
-
-    /// What may be another since somebody asked last.
-    pub fn take_changed(&mut self) -> Changed {
-        std::mem::take(&mut self.changed)
-    }
-
-    /// One by its key.
-    pub fn get(&self, key: &str) -> Option<&Claimant> {
-        self.claimants.get(key)
-    }
-
-    /// The identities of all who claim anything, owners or not: their numbers are not free.
-    pub fn identities(&self) -> BTreeSet<u32> {
-        let endpoints = self.claimants.values().filter_map(|it| it.endpoint);
-        endpoints.map(|it| it.identity).collect()
+    /// The endpoints of this node that may be others since somebody asked last.
+    pub fn take_links(&mut self) -> BTreeSet<Name> {
+        std::mem::take(&mut self.links)
     }
 
     /// What keeps somebody from being as it should be.
@@ -200,26 +160,5 @@ impl Claims {
     /// All that does.
     pub fn failures(&self) -> impl Iterator<Item = &String> {
         self.failed.values().chain(&self.unsaved)
-    }
-
-    fn claimants(&self, address: Ipv4Addr) -> impl Iterator<Item = (&Name, &Claimant)> {
-        let claims = self.by_address.range((Included((address, Name::default())), Unbounded));
-        let claims = claims.take_while(move |(its, _)| *its == address);
-        claims.filter_map(|(_, key)| self.claimants.get_key_value(key))
-    }
-
-    /// Who has an address.
-    pub fn owner(&self, address: Ipv4Addr) -> Option<&Claimant> {
-        let claimants = self.claimants(address);
-        claimants.max_by_key(|&(key, it)| (&it.rank, key)).map(|(_, it)| it)
-    }
-
-    /// Several that are alive claim an address: who, in words.
-    pub fn conflict(&self, address: Ipv4Addr) -> Option<String> {
-        let live = self.claimants(address).filter(|(_, it)| it.rank.is_live);
-        let live: BTreeSet<_> = live.map(|(_, it)| &*it.pod).collect();
-        let owner = self.owner(address).filter(|_| live.len() > 1)?;
-        let live = live.into_iter().collect::<Vec<_>>().join(" and ");
-        Some(format!("{live} claim the address {address}: {} has it", owner.pod))
     }
 }

@@ -112,7 +112,8 @@ impl Engine {
                 Err(RecvTimeoutError::Disconnected) => return,
             }
             if Instant::now() >= resync {
-                self.identities.gc_unused(&self.wanted.claims.identities(), SystemTime::now());
+                self.identities
+                    .gc_unused(&self.wanted.claims.owners.identities(), SystemTime::now());
                 self.look_around();
                 resync = Instant::now() + RESYNC;
             }

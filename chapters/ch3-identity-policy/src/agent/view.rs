@@ -84,11 +84,12 @@ impl View {
             set(&mut self.identities, id, labels);
         }
         for link in &wanted.news.links {
-            let identity = wanted.claims.get(link).and_then(|it| it.endpoint).map(|it| it.identity);
+            let identity =
+                wanted.claims.owners.get(link).and_then(|it| it.endpoint).map(|it| it.identity);
             set(&mut self.endpoints, link, local.get(link).cloned().zip(identity));
         }
         for address in &changes.endpoints {
-            let owner = wanted.claims.owner(*address).map(|it| it.pod.clone());
+            let owner = wanted.claims.owners.owner(*address).map(|it| it.pod.clone());
             let identity = wanted.endpoints.get(address).map(|it| it.identity);
             set(&mut self.pods, address, owner.zip(identity));
         }
