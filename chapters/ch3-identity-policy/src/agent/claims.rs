@@ -1,7 +1,7 @@
 //! Who claims which addresses, and by which identity. Each pod and each endpoint is looked at when
 //! something of it is another, and at no other time.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::claimant::Claimant;
 use super::directory::Directory;
@@ -9,7 +9,10 @@ use super::identity::{Identities, relevant};
 use super::local::Local;
 use super::objects::{Name, Pod};
 use super::owners::Owners;
-use crate::api::SecurityLabels;
+use crate::api::{Labels, SecurityLabels};
+
+/// Identities of pods by namespace and labels: of many that come at once, most are alike.
+type Alike<'a> = HashMap<(Option<&'a str>, Option<&'a Labels>), Option<Option<u32>>>;
 
 /// All claims.
 #[derive(Debug, Default)]
@@ -43,8 +46,12 @@ impl Claims {
         asked: BTreeSet<String>,
     ) {
         let touched = self.touched(directory, local, asked);
-        let look = |key| (self.look_at(&key, directory, local, identities), key);
-        let found: Vec<_> = touched.into_iter().map(look).collect();
+        let mut alike = Alike::new();
+        let mut found = Vec::new();
+        for key in touched {
+            let claim = self.look_at(&key, directory, local, identities, &mut alike);
+            found.push((claim, key));
+        }
         self.unsaved = identities.save_new().err().map(|error| format!("{error:#}"));
         for (claim, key) in found {
             let claim = claim.map(|(claimant, id)| {
@@ -77,8 +84,10 @@ impl Claims {
         }
         let keys: Vec<_> = self.asked.symmetric_difference(&asked).collect();
         if !keys.is_empty() {
-            let labels = |pod: &Pod| pod.metadata.labels.clone().unwrap_or_default();
-            let has_one = |pod: &Pod| keys.iter().any(|key| labels(pod).contains_key(*key));
+            let has_one = |pod: &Pod| {
+                let labels = pod.metadata.labels.as_ref();
+                labels.is_some_and(|labels| keys.iter().any(|key| labels.contains_key(*key)))
+            };
             let pods = directory.pods.iter().filter(|(_, pod)| has_one(pod));
             touched.extend(pods.map(|(name, _)| name.clone()));
             touched.extend(local.iter().map(|(link, _)| link.clone()));
@@ -90,28 +99,34 @@ impl Claims {
     }
 
     /// What a pod or an endpoint claims now, and its identity's number.
-    fn look_at(
+    fn look_at<'a>(
         &mut self,
         key: &Name,
-        directory: &Directory,
+        directory: &'a Directory,
         local: &mut Local,
         identities: &mut Identities,
+        alike: &mut Alike<'a>,
     ) -> Option<(Claimant, Option<u32>)> {
         self.failed.remove(key);
-        let (claimant, labels) = match local.get(key).map(Claimant::of_endpoint) {
-            Some(claimant) => (claimant, self.labels_of_endpoint(key, directory, local)),
+        let (claimant, id) = match local.get(key).map(Claimant::of_endpoint) {
+            Some(claimant) => {
+                let labels = self.labels_of_endpoint(key, directory, local);
+                (claimant, labels.map(|it| draw(it, &self.asked, identities)))
+            }
             None => {
                 let pod = directory.pods.get(key)?;
-                (Claimant::of_pod(key, pod, &self.node)?, directory.labels_of(pod))
+                let claimant = Claimant::of_pod(key, pod, &self.node)?;
+                let its = (pod.metadata.namespace.as_deref(), pod.metadata.labels.as_ref());
+                let id = alike.entry(its).or_insert_with(|| {
+                    directory.labels_of(pod).map(|it| draw(it, &self.asked, identities))
+                });
+                (claimant, *id)
             }
         };
-        let Some(labels) = labels else { return Some((claimant, None)) };
-        let counting = relevant(labels.labels, &self.asked);
-        let id = identities.get(&SecurityLabels { labels: counting, ..labels });
-        if id.is_none() {
+        if id == Some(None) {
             self.keep_out(key, &claimant.pod, "all identities are taken, by different labels");
         }
-        Some((claimant, id))
+        Some((claimant, id.flatten()))
     }
 
     /// An endpoint's labels in the API, or else the last ones that it had there.
@@ -161,4 +176,14 @@ impl Claims {
     pub fn failures(&self) -> impl Iterator<Item = &String> {
         self.failed.values().chain(&self.unsaved)
     }
+}
+
+/// The number of the labels that count.
+fn draw(
+    labels: SecurityLabels,
+    asked: &BTreeSet<String>,
+    identities: &mut Identities,
+) -> Option<u32> {
+    let counting = relevant(labels.labels, asked);
+    identities.get(&SecurityLabels { labels: counting, ..labels })
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant, SystemTime};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use tokio::sync::{oneshot, watch};
 
 use super::datapath::Datapath;
@@ -112,10 +112,7 @@ impl Engine {
                 Err(RecvTimeoutError::Disconnected) => return,
             }
             if Instant::now() >= resync {
-                self.identities
-                    .gc_unused(&self.wanted.claims.owners.identities(), SystemTime::now());
-                self.look_around();
-                resync = Instant::now() + RESYNC;
+                resync = self.resync();
             }
             self.reconcile();
         }
@@ -142,19 +139,25 @@ impl Engine {
         }
     }
 
-    /// Nothing has happened, as far as we know.
+    /// Finds out what we have heard nothing of.
     fn look_around(&mut self) {
         self.stores.look_at(&Which::All, &mut self.directory);
-        let found = [
-            self.datapath.compare().context("cannot compare the maps"),
-            self.local.remove_gone(),
-            self.identities.save(),
-        ];
-        let found = found.into_iter().filter_map(Result::err);
-        self.found = found.map(|error| format!("{error:#}")).collect();
-        // Those that rest as well, and those that do not any more.
+        let removed = self.local.remove_gone();
+        self.found = removed.err().map(|error| format!("{error:#}")).into_iter().collect();
+        // Identities that rest are shown as well, and those that do not any more are not.
         self.wanted.news.identities.extend(self.identities.iter().map(|(id, _)| id));
         self.wanted.news.identities.extend(self.view.borrow().identities.keys());
+    }
+
+    /// Nothing has happened, as far as we know. Says when to look again: soon, if something is
+    /// not as it should be.
+    fn resync(&mut self) -> Instant {
+        self.look_around();
+        self.identities.gc_unused(&self.wanted.claims.owners.identities(), SystemTime::now());
+        let found = [self.identities.save(), self.datapath.compare()];
+        let found = found.into_iter().filter_map(Result::err);
+        self.found.extend(found.map(|error| format!("{error:#}")));
+        Instant::now() + if self.found.is_empty() { RESYNC } else { QUIET }
     }
 
     // #region reconcile
