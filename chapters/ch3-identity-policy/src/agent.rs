@@ -5,10 +5,12 @@
 //! differs is written to the kernel.
 
 pub mod api_server;
+pub mod json;
 pub mod manifest;
 pub mod manifests;
 pub mod objects;
 pub mod selector;
+pub mod spec;
 pub mod stores;
 
 pub mod claimant;
@@ -17,6 +19,7 @@ pub mod directory;
 pub mod files;
 pub mod identity;
 pub mod local;
+pub mod owners;
 pub mod policy;
 pub mod rule;
 pub mod verdicts;
@@ -31,6 +34,7 @@ pub mod waiting;
 
 pub mod events;
 pub mod listener;
+pub mod monitor;
 pub mod run;
 pub mod server;
 

@@ -157,6 +157,7 @@ fn answer(method: &str, path: &str, body: String, patience: Duration) -> Result<
     let mut answer = String::new();
     sent.and_then(|()| connection.take(LONGEST).read_to_string(&mut answer))
         .with_context(|| format!("ebpf-agent did not answer {method} {path} in {patience:?}"))?;
+    ensure!((answer.len() as u64) < LONGEST, "ebpf-agent's answer to {method} {path} has no end");
     let (head, body) = answer.split_once("\r\n\r\n").context("ebpf-agent's answer is no HTTP")?;
     let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
     let is_whole = length.is_none_or(|length| length == body.len().to_string());

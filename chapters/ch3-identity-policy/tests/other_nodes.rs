@@ -109,6 +109,39 @@ fn s23_when_a_pod_ends_its_address_is_nobodys_or_its_successors() {
     cluster.expect_pairs(&[], &["192.0.2.2 > x/a"]);
 }
 
+#[test]
+fn two_live_pods_that_claim_one_address_are_told_of_and_one_has_it() {
+    let cluster = cluster();
+    let told = || -> Vec<_> {
+        cluster.problems().into_iter().filter(|it| it.contains(" claim ")).collect()
+    };
+    let created = |second: u32| json!(format!("2026-01-01T00:00:0{second}Z"));
+    friend(&cluster, "older", |pod| {
+        pod["metadata"]["creationTimestamp"] = created(1);
+        pod["status"]["podIPs"] = at("192.0.2.2");
+    });
+    cluster.expect_pairs(&["192.0.2.2 > x/a"], &[]);
+    assert_eq!(told(), [""; 0]);
+    cluster.elsewhere("x/younger", &json!({}), |pod| {
+        pod["metadata"]["creationTimestamp"] = created(2);
+        pod["status"]["podIPs"] = at("192.0.2.2");
+    });
+    cluster.expect_pairs(&[], &["192.0.2.2 > x/a"]);
+    assert_eq!(told(), ["x/older and x/younger claim the address 192.0.2.2: x/younger has it"]);
+    // As a pod of this node has its own, whoever claims it.
+    let own = cluster.ip("x/a").to_string();
+    friend(&cluster, "younger", |pod| pod["status"]["podIPs"] = at(&own));
+    cluster.expect_pairs(&["192.0.2.2 > x/a"], &[]);
+    assert_eq!(told(), [format!("x/a and x/younger claim the address {own}: x/a has it")]);
+    // One that is being deleted has given it back, or will soon.
+    friend(&cluster, "younger", |pod| {
+        pod["metadata"]["deletionTimestamp"] = created(3);
+        pod["status"]["podIPs"] = at(&own);
+    });
+    cluster.settle();
+    assert_eq!(told(), [""; 0]);
+}
+
 /// A pod of this node is an endpoint from ADD to DEL, whatever the API says meanwhile.
 #[test]
 fn s23_a_pod_of_this_node_stays_isolated_until_its_sandbox_is_gone() {

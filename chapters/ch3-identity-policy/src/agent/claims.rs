@@ -1,39 +1,33 @@
-//! Who has an address, and by which identity. Each pod and each endpoint is looked at when
+//! Who claims which addresses, and by which identity. Each pod and each endpoint is looked at when
 //! something of it is another, and at no other time.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
-use std::ops::Bound::{Included, Unbounded};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::claimant::Claimant;
 use super::directory::Directory;
 use super::identity::{Identities, relevant};
 use super::local::Local;
 use super::objects::{Name, Pod};
-use crate::api::SecurityLabels;
+use super::owners::Owners;
+use crate::api::{Labels, SecurityLabels};
 
-/// All claims; a claimant's key is a pod's `namespace/name`, or an endpoint's link.
+/// Identities of pods by namespace and labels: of many that come at once, most are alike.
+type Alike<'a> = HashMap<(Option<&'a str>, Option<&'a Labels>), Option<Option<u32>>>;
+
+/// All claims.
 #[derive(Debug, Default)]
 pub struct Claims {
+    /// Who has which address.
+    pub owners: Owners,
     node: String,
-    claimants: BTreeMap<Name, Claimant>,
-    by_address: BTreeSet<(Ipv4Addr, Name)>,
     /// Labels that count only since a policy asks about them.
     asked: BTreeSet<String>,
     /// Whom something keeps from being as it should be, and what: it is tried again each time.
     failed: BTreeMap<Name, String>,
     /// Why the identities cannot be written down.
     unsaved: Option<String>,
-    changed: Changed,
-}
-
-/// What may be another since somebody asked last.
-#[derive(Debug, Default)]
-pub struct Changed {
-    /// Who has them.
-    pub addresses: BTreeSet<Ipv4Addr>,
-    /// Whose claim.
-    pub keys: BTreeSet<Name>,
+    /// Endpoints of this node that may be others since somebody asked last.
+    links: BTreeSet<Name>,
 }
 
 impl Claims {
@@ -52,8 +46,12 @@ impl Claims {
         asked: BTreeSet<String>,
     ) {
         let touched = self.touched(directory, local, asked);
-        let look = |key| (self.look_at(&key, directory, local, identities), key);
-        let found: Vec<_> = touched.into_iter().map(look).collect();
+        let mut alike = Alike::new();
+        let mut found = Vec::new();
+        for key in touched {
+            let claim = self.look_at(&key, directory, local, identities, &mut alike);
+            found.push((claim, key));
+        }
         self.unsaved = identities.save_new().err().map(|error| format!("{error:#}"));
         for (claim, key) in found {
             let claim = claim.map(|(claimant, id)| {
@@ -65,8 +63,8 @@ impl Claims {
                 }
                 claimant.with_identity(saved)
             });
-            self.set(&key, claim);
-            self.changed.keys.insert(key);
+            self.owners.set(&key, claim);
+            self.links.extend(local.get(&key).map(|_| key));
         }
     }
 
@@ -78,15 +76,18 @@ impl Claims {
         asked: BTreeSet<String>,
     ) -> BTreeSet<Name> {
         let mut touched: BTreeSet<_> = self.failed.keys().cloned().collect();
-        touched.append(&mut local.take_changed());
+        self.links = local.take_changed(); // also those that are gone
+        touched.extend(self.links.iter().cloned());
         touched.append(&mut directory.pods.take_changed());
         for namespace in directory.namespaces.take_changed() {
             touched.extend(directory.pods.of_namespace(&namespace).map(|(pod, _)| pod.clone()));
         }
         let keys: Vec<_> = self.asked.symmetric_difference(&asked).collect();
         if !keys.is_empty() {
-            let labels = |pod: &Pod| pod.metadata.labels.clone().unwrap_or_default();
-            let has_one = |pod: &Pod| keys.iter().any(|key| labels(pod).contains_key(*key));
+            let has_one = |pod: &Pod| {
+                let labels = pod.metadata.labels.as_ref();
+                labels.is_some_and(|labels| keys.iter().any(|key| labels.contains_key(*key)))
+            };
             let pods = directory.pods.iter().filter(|(_, pod)| has_one(pod));
             touched.extend(pods.map(|(name, _)| name.clone()));
             touched.extend(local.iter().map(|(link, _)| link.clone()));
@@ -98,28 +99,34 @@ impl Claims {
     }
 
     /// What a pod or an endpoint claims now, and its identity's number.
-    fn look_at(
+    fn look_at<'a>(
         &mut self,
         key: &Name,
-        directory: &Directory,
+        directory: &'a Directory,
         local: &mut Local,
         identities: &mut Identities,
+        alike: &mut Alike<'a>,
     ) -> Option<(Claimant, Option<u32>)> {
         self.failed.remove(key);
-        let (claimant, labels) = match local.get(key).map(Claimant::of_endpoint) {
-            Some(claimant) => (claimant, self.labels_of_endpoint(key, directory, local)),
+        let (claimant, id) = match local.get(key).map(Claimant::of_endpoint) {
+            Some(claimant) => {
+                let labels = self.labels_of_endpoint(key, directory, local);
+                (claimant, labels.map(|it| draw(it, &self.asked, identities)))
+            }
             None => {
                 let pod = directory.pods.get(key)?;
-                (Claimant::of_pod(key, pod, &self.node)?, directory.labels_of(pod))
+                let claimant = Claimant::of_pod(key, pod, &self.node)?;
+                let its = (pod.metadata.namespace.as_deref(), pod.metadata.labels.as_ref());
+                let id = alike.entry(its).or_insert_with(|| {
+                    directory.labels_of(pod).map(|it| draw(it, &self.asked, identities))
+                });
+                (claimant, *id)
             }
         };
-        let Some(labels) = labels else { return Some((claimant, None)) };
-        let counting = relevant(&labels.labels, &self.asked);
-        let id = identities.get(&SecurityLabels { labels: counting, ..labels });
-        if id.is_none() {
+        if id == Some(None) {
             self.keep_out(key, &claimant.pod, "all identities are taken, by different labels");
         }
-        Some((claimant, id))
+        Some((claimant, id.flatten()))
     }
 
     /// An endpoint's labels in the API, or else the last ones that it had there.
@@ -150,37 +157,9 @@ impl Claims {
         self.failed.insert(key.clone(), format!("{pod} has no network: {why}"));
     }
 
-    /// One claims something else now, or (`None`) nothing.
-    fn set(&mut self, key: &Name, now: Option<Claimant>) {
-        if self.claimants.get(key) == now.as_ref() {
-            return;
-        }
-        if let Some(before) = self.claimants.remove(key) {
-            for address in before.addresses {
-                self.by_address.remove(&(address, key.clone()));
-                self.changed.addresses.insert(address);
-            }
-        }
-        let Some(now) = now else { return };
-        self.changed.addresses.extend(&now.addresses);
-        self.by_address.extend(now.addresses.iter().map(|address| (*address, key.clone())));
-        self.claimants.insert(key.clone(), now);
-    }
-
-    /// What may be another since somebody asked last.
-    pub fn take_changed(&mut self) -> Changed {
-        std::mem::take(&mut self.changed)
-    }
-
-    /// One by its key.
-    pub fn get(&self, key: &str) -> Option<&Claimant> {
-        self.claimants.get(key)
-    }
-
-    /// The identities of all who claim anything, owners or not: their numbers are not free.
-    pub fn identities(&self) -> BTreeSet<u32> {
-        let endpoints = self.claimants.values().filter_map(|it| it.endpoint);
-        endpoints.map(|it| it.identity).collect()
+    /// The endpoints of this node that may be others since somebody asked last.
+    pub fn take_links(&mut self) -> BTreeSet<Name> {
+        std::mem::take(&mut self.links)
     }
 
     /// What keeps somebody from being as it should be.
@@ -197,25 +176,14 @@ impl Claims {
     pub fn failures(&self) -> impl Iterator<Item = &String> {
         self.failed.values().chain(&self.unsaved)
     }
+}
 
-    fn claimants(&self, address: Ipv4Addr) -> impl Iterator<Item = (&Name, &Claimant)> {
-        let claims = self.by_address.range((Included((address, Name::default())), Unbounded));
-        let claims = claims.take_while(move |(its, _)| *its == address);
-        claims.filter_map(|(_, key)| self.claimants.get_key_value(key))
-    }
-
-    /// Who has an address.
-    pub fn owner(&self, address: Ipv4Addr) -> Option<&Claimant> {
-        let claimants = self.claimants(address);
-        claimants.max_by_key(|&(key, it)| (&it.rank, key)).map(|(_, it)| it)
-    }
-
-    /// Several that are alive claim an address: who, in words.
-    pub fn conflict(&self, address: Ipv4Addr) -> Option<String> {
-        let live = self.claimants(address).filter(|(_, it)| it.rank.is_live);
-        let live: BTreeSet<_> = live.map(|(_, it)| &*it.pod).collect();
-        let owner = self.owner(address).filter(|_| live.len() > 1)?;
-        let live = live.into_iter().collect::<Vec<_>>().join(" and ");
-        Some(format!("{live} claim the address {address}: {} has it", owner.pod))
-    }
+/// The number of the labels that count.
+fn draw(
+    labels: SecurityLabels,
+    asked: &BTreeSet<String>,
+    identities: &mut Identities,
+) -> Option<u32> {
+    let counting = relevant(labels.labels, asked);
+    identities.get(&SecurityLabels { labels: counting, ..labels })
 }

@@ -12,6 +12,7 @@ use tokio::sync::{oneshot, watch};
 use super::changes::Changes;
 use super::datapath::Datapath;
 use super::directory::Directory;
+use super::files::make_directory;
 use super::filters::{Filters, Veths};
 use super::identity::Identities;
 use super::local::Local;
@@ -80,6 +81,7 @@ impl Engine {
         view: watch::Sender<View>,
         metrics: Metrics,
     ) -> Result<Self> {
+        make_directory(directory)?;
         Ok(Self {
             stores,
             directory: Directory::default(),
@@ -128,9 +130,7 @@ impl Engine {
                 Err(RecvTimeoutError::Disconnected) => return,
             }
             if Instant::now() >= resync {
-                self.identities.gc_unused(&self.wanted.claims.identities(), SystemTime::now());
-                self.look_around();
-                resync = Instant::now() + RESYNC;
+                resync = self.resync();
             }
             self.reconcile();
         }
@@ -159,21 +159,32 @@ impl Engine {
         }
     }
 
-    /// Nothing has happened, as far as we know.
+    /// Finds out what we have heard nothing of.
     fn look_around(&mut self) {
         // First: what is in the reflectors by then is this revision, or a later one.
         let revision = self.stores.read.borrow().revision;
         self.stores.look_at(&Which::All, &mut self.directory);
         self.revision = self.revision.max(revision);
+        let removed = self.local.remove_gone();
+        self.found = removed.err().map(|error| format!("{error:#}")).into_iter().collect();
+        // Identities that rest are shown as well, and those that do not any more are not.
+        self.wanted.news.identities.extend(self.identities.iter().map(|(id, _)| id));
+        self.wanted.news.identities.extend(self.view.borrow().identities.keys());
+    }
+
+    /// Nothing has happened, as far as we know. Says when to look again: soon, if something is
+    /// not as it should be.
+    fn resync(&mut self) -> Instant {
+        self.look_around();
+        self.identities.gc_unused(&self.wanted.claims.owners.identities(), SystemTime::now());
         let describe = |error: anyhow::Error| format!("{error:#}");
+        let found = [self.identities.save(), self.ensure_forwarding()];
+        self.found.extend(found.into_iter().filter_map(Result::err).map(describe));
         let maps = self.compare_maps().context("the maps cannot be compared with what is wanted");
         self.faults = maps.err().map(describe);
         self.doubtful = Veths::All;
-        let found = [self.local.remove_gone(), self.identities.save(), self.ensure_forwarding()];
-        self.found = found.into_iter().filter_map(Result::err).map(describe).collect();
-        // Those that rest as well, and those that do not any more.
-        self.wanted.news.identities.extend(self.identities.iter().map(|(id, _)| id));
-        self.wanted.news.identities.extend(self.view.borrow().identities.keys());
+        let is_well = self.found.is_empty() && self.faults.is_none();
+        Instant::now() + if is_well { RESYNC } else { QUIET }
     }
 
     /// Somebody may have removed the programs' or the maps' pins: then both are made anew.

@@ -18,10 +18,11 @@ pub fn make_directory(directory: &Path) -> Result<()> {
         .with_context(|| format!("cannot use {}", directory.display()))
 }
 
-/// Reads a JSON file; `None` if there is none.
+/// Reads a JSON file; `None` if there is none. It is root's alone, also if it was not before.
 pub fn read<T: for<'a> Deserialize<'a>>(file: &Path) -> Result<Option<T>> {
     match fs::read(file) {
         Ok(text) => {
+            let _ = fs::set_permissions(file, Permissions::from_mode(0o600));
             let value = serde_json::from_slice(&text);
             value.map(Some).with_context(|| format!("{} is damaged: remove it", file.display()))
         }

@@ -42,10 +42,9 @@ pub fn is_unique(key: &str) -> bool {
 }
 
 /// The labels that count for an identity; `asked` are those that live policies select by.
-pub fn relevant(labels: &Labels, asked: &BTreeSet<String>) -> Labels {
-    let counts = |key: &str| !is_unique(key) || asked.contains(key);
-    let labels = labels.iter().filter(|(key, _)| counts(key));
-    labels.map(|(key, value)| (key.clone(), value.clone())).collect()
+pub fn relevant(mut labels: Labels, asked: &BTreeSet<String>) -> Labels {
+    labels.retain(|key, _| !is_unique(key) || asked.contains(key));
+    labels
 }
 
 /// A name for people.

@@ -5,9 +5,7 @@
 //! ready already, `ebpf-agent status` names the file.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File, Metadata};
-use std::io::{ErrorKind, Read as _};
-use std::os::unix::fs::MetadataExt as _;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::Instant;
@@ -19,17 +17,20 @@ use tokio::sync::mpsc::unbounded_channel;
 use tokio::sync::watch;
 
 use super::engine::Event;
-use super::manifest::{Object, Wrap, Writers, parse};
+use super::manifest::{Content, Object, Wrap, Writers, is_manifest, read_file, read_files};
 use super::objects::Key;
 use super::stores::{Read, Stores, Which, Whole};
+
+/// As many files are read before their objects are taken in: all together would need much memory.
+const SOME: usize = 512;
 
 /// The directory as it was last read.
 struct Manifests {
     directory: PathBuf,
     /// What was in each file when it was good last.
     files: BTreeMap<PathBuf, Vec<Key>>,
-    /// The same in full, until it is listed.
-    unlisted: Option<BTreeMap<PathBuf, Vec<Object>>>,
+    /// Have the reflectors got a whole?
+    is_listed: bool,
     /// What is wrong with those that are not good now.
     broken: BTreeMap<PathBuf, String>,
     problems: watch::Sender<BTreeSet<String>>,
@@ -66,7 +67,7 @@ pub fn watch(
     let mut manifests = Manifests {
         directory: directory.canonicalize().with_context(unusable)?,
         files: BTreeMap::new(),
-        unlisted: Some(BTreeMap::new()),
+        is_listed: false,
         broken: BTreeMap::new(),
         problems,
         stamps: BTreeMap::new(),
@@ -103,7 +104,19 @@ impl Manifests {
         for entry in fs::read_dir(&self.directory).with_context(unreadable)? {
             paths.insert(entry.with_context(unreadable)?.path());
         }
-        self.read(paths.iter().map(PathBuf::as_path));
+        if !self.is_listed {
+            self.writers.begin();
+        }
+        let paths: Vec<_> = paths.into_iter().filter(|path| is_manifest(path)).collect();
+        for some in paths.chunks(SOME) {
+            self.take_in(some.iter().map(PathBuf::as_path).zip(read_files(some)));
+        }
+        // The reflectors get a whole when nothing is broken, and from then on what changes.
+        if !self.is_listed && self.broken.is_empty() {
+            self.writers.end();
+            self.is_listed = true;
+        }
+        self.tell();
         Ok(())
     }
 
@@ -121,8 +134,15 @@ impl Manifests {
                         | Modify(ModifyKind::Name(_))
                         | Remove(_)
                 );
-                if whole {
-                    self.read(change.paths.iter().map(PathBuf::as_path));
+                match self.is_listed {
+                    _ if !whole => {}
+                    true => {
+                        let paths = change.paths.iter().map(PathBuf::as_path);
+                        let paths = paths.filter(|path| is_manifest(path));
+                        let files: Vec<_> = paths.map(|path| (path, read_file(path))).collect();
+                        self.take_in(files.into_iter());
+                    }
+                    false => return self.read_all(), // the list is begun anew
                 }
                 Ok(())
             }
@@ -130,24 +150,36 @@ impl Manifests {
         }
     }
 
-    /// Reads files, or forgets them if they are gone. What is in a file changes at once: the
-    /// engine sees all of it or nothing.
-    fn read<'a>(&mut self, paths: impl Iterator<Item = &'a Path>) {
-        let paths = paths.filter(|path| is_manifest(path));
-        let files: Vec<_> = paths.map(|path| (path, look(path))).collect();
+    /// Files have been read. What is in a file changes at once: the engine sees all of it or
+    /// nothing.
+    fn take_in<'a>(&mut self, files: impl Iterator<Item = (&'a Path, Content)>) {
         let whole = self.whole.clone();
         let _whole = whole.lock();
-        for (path, file) in files {
-            self.take(path, file);
+        for (path, content) in files {
+            self.take(path, content);
         }
-        self.list();
+        self.tell();
+    }
+
+    fn tell(&mut self) {
+        self.problems.send_replace(self.broken.values().cloned().collect());
+        // Whoever sees this revision finds it in the reflectors.
+        self.read.send_modify(|read| {
+            read.revision += 1;
+            for (name, stamp) in std::mem::take(&mut self.stamps) {
+                match stamp {
+                    Some(stamp) => drop(read.files.insert(name, stamp)),
+                    None => drop(read.files.remove(&name)),
+                }
+            }
+        });
         let revision = self.read.borrow().revision;
         let keys = Which::These(std::mem::take(&mut self.changed));
         // The engine is gone only when the agent ends.
         let _ = self.events.send(Event::Changed(Instant::now(), keys, revision));
     }
 
-    fn take(&mut self, path: &Path, (stamp, objects): Looked) {
+    fn take(&mut self, path: &Path, (stamp, objects): Content) {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         self.stamps.insert(name.into(), stamp);
         match objects {
@@ -165,7 +197,7 @@ impl Manifests {
             true => format!("{name} is not understood, its last good content holds: {error:#}"),
             false => format!("{name} is not understood, its objects are not known: {error:#}"),
         };
-        if self.unlisted.is_some() {
+        if !self.is_listed {
             tracing::error!("{problem}"); // once it is, the engine tells it
         }
         self.broken.insert(path.into(), problem);
@@ -178,18 +210,16 @@ impl Manifests {
             true => self.files.remove(path),
             false => self.files.insert(path.into(), keys.clone()),
         };
-        if let Some(unlisted) = &mut self.unlisted {
-            unlisted.insert(path.into(), objects);
+        if !self.is_listed {
+            objects.into_iter().for_each(|object| self.writers.write(object, Wrap::InitApply));
             return;
         }
         self.changed.extend(keys.iter().cloned());
-        for object in objects {
-            self.writers.write(object, Wrap::Apply);
-        }
+        objects.into_iter().for_each(|object| self.writers.write(object, Wrap::Apply));
         for gone in before.into_iter().flatten().filter(|key| !keys.contains(key)) {
             let other = self.files.iter().find(|(_, keys)| keys.contains(&gone));
             match other.map(|(path, _)| path.clone()) {
-                Some(other) => self.take(&other, look(&other)),
+                Some(other) => self.take(&other, read_file(&other)),
                 None => {
                     self.changed.insert(gone.clone());
                     self.writers.delete(gone);
@@ -197,51 +227,4 @@ impl Manifests {
             }
         }
     }
-
-    /// The reflectors get a whole when nothing is broken, and from then on what changes.
-    fn list(&mut self) {
-        self.problems.send_replace(self.broken.values().cloned().collect());
-        if self.broken.is_empty()
-            && let Some(unlisted) = self.unlisted.take()
-        {
-            self.writers.list(unlisted.into_values().flatten());
-        }
-        // Last: whoever sees this revision finds it in the reflectors.
-        self.read.send_modify(|read| {
-            read.revision += 1;
-            for (name, stamp) in std::mem::take(&mut self.stamps) {
-                match stamp {
-                    Some(stamp) => drop(read.files.insert(name, stamp)),
-                    None => drop(read.files.remove(&name)),
-                }
-            }
-        });
-    }
-}
-
-/// A file's stamp, and what is in it; nothing if it is gone.
-type Looked = (Option<String>, Result<Vec<Object>>);
-
-fn look(path: &Path) -> Looked {
-    let (stamp, text) = match File::open(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return (None, Ok(Vec::new())),
-        Err(error) => (None, Err(error)),
-        Ok(mut file) => {
-            // Before the text: should that change meanwhile, it is read once more.
-            let stamp = file.metadata().ok().filter(Metadata::is_file).map(|it| stamp(&it));
-            let mut text = String::new();
-            (stamp, file.read_to_string(&mut text).map(|_| text))
-        }
-    };
-    (stamp, text.context("cannot read it").and_then(|text| parse(&text)))
-}
-
-fn is_manifest(path: &Path) -> bool {
-    let is_hidden = path.file_name().is_none_or(|it| it.as_encoded_bytes().starts_with(b"."));
-    !is_hidden && path.extension().is_some_and(|it| it == "yaml" || it == "json")
-}
-
-/// By which a file's content is known: its inode, and when it was written in nanoseconds.
-pub fn stamp(file: &Metadata) -> String {
-    format!("{}:{}.{:09}", file.ino(), file.mtime(), file.mtime_nsec())
 }

@@ -117,3 +117,6 @@ impl Policy {
         self.subject.keys().chain(self.rules.iter().flat_map(Rule::keys))
     }
 }
+
+#[cfg(test)]
+mod tests;

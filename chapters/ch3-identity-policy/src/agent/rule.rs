@@ -4,8 +4,8 @@ use std::fmt;
 
 use anyhow::{Context as _, Result, bail};
 
-use super::objects::{IngressRule, Peer};
 use super::selector::Selector;
+use super::spec::{IngressRule, Peer};
 use crate::api::SecurityLabels;
 
 /// A peer of a rule, or a rule without peers.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail, ensure};
 
-use super::objects::{Expression, LabelSelector};
+use super::spec::{Expression, LabelSelector};
 use crate::api::Labels;
 
 /// A checked selector. Without requirements it matches everything.

@@ -3,32 +3,26 @@
 use std::sync::mpsc;
 
 use anyhow::{Context as _, Result};
-use axum::body::Body;
 use axum::extract::{Path as UrlPath, Query, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use futures_util::StreamExt as _;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::sync::{oneshot, watch};
 use tokio::task::spawn_blocking;
-use tokio_stream::wrappers::BroadcastStream;
-use tokio_stream::wrappers::errors::BroadcastStreamRecvError::{self, Lagged};
 
 use super::engine::Event;
 use super::events;
 use super::explain::{Explanation, Party};
 use super::live::{self, Live};
 use super::metrics::{self, Metrics};
+use super::monitor;
 use super::stores::Read;
 use super::view::View;
 use crate::api::{NewEndpoint, Problem, is_host_link};
-
-/// As many events are told of at once, if there are so many.
-const CHUNK: usize = 256;
 
 /// What the handlers need.
 #[derive(Debug, Clone)]
@@ -77,7 +71,7 @@ pub fn router(api: Api) -> Router {
         .route("/v1/identity", get(identities))
         .route("/v1/manifests", get(manifests))
         .route("/v1/explain", get(explain))
-        .route("/v1/monitor", get(monitor))
+        .route("/v1/monitor", get(monitor::monitor))
         .route("/metrics", get(metrics))
         .fallback(|| async { problem(StatusCode::NOT_FOUND, "there is nothing of that name") })
         .with_state(api)
@@ -197,31 +191,4 @@ async fn metrics(State(api): State<Api>) -> Response {
         Ok(([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response())
     };
     answer(api, encode).await
-}
-
-/// A line of JSON for each event, until the caller hangs up.
-async fn monitor(State(api): State<Api>) -> Response {
-    let events = BroadcastStream::new(api.monitor.subscribe().await).ready_chunks(CHUNK);
-    let lines = events.then(move |events| {
-        let view = api.view.clone();
-        spawn_blocking(move || {
-            events.into_iter().map(|event| line(&view, event)).collect::<String>()
-        })
-    });
-    Body::from_stream(lines).into_response()
-}
-
-fn line(
-    view: &watch::Receiver<View>,
-    event: Result<events::Event, BroadcastStreamRecvError>,
-) -> String {
-    let line = match event {
-        Ok(event) => {
-            let (mut told, question) = view.borrow().tell(event);
-            told.explanation = question.map(|it| it.answer());
-            serde_json::to_value(told).unwrap_or_default()
-        }
-        Err(Lagged(count)) => json!({ "lost": count }),
-    };
-    format!("{line}\n")
 }

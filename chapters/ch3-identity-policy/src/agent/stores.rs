@@ -26,7 +26,7 @@ pub enum Which {
 pub struct Read {
     /// Counts on each time that something has been read.
     pub revision: u64,
-    /// Each file as it was then: see [`manifests::stamp`](super::manifests::stamp).
+    /// Each file as it was then: see [`stamp`](super::manifest::stamp).
     pub files: BTreeMap<String, String>,
 }
 

@@ -90,12 +90,13 @@ impl View {
             let labels = identities.labels(*id).map(|it| (it.clone(), in_use));
             set(&mut self.identities, id, labels);
         }
-        for key in &wanted.news.claims {
-            let identity = wanted.claims.get(key).and_then(|it| it.endpoint).map(|it| it.identity);
-            set(&mut self.endpoints, key, local.get(key).cloned().zip(identity));
+        for link in &wanted.news.links {
+            let identity =
+                wanted.claims.owners.get(link).and_then(|it| it.endpoint).map(|it| it.identity);
+            set(&mut self.endpoints, link, local.get(link).cloned().zip(identity));
         }
         for address in &changes.endpoints {
-            let owner = wanted.claims.owner(*address).map(|it| it.pod.clone());
+            let owner = wanted.claims.owners.owner(*address).map(|it| it.pod.clone());
             let identity = wanted.endpoints.get(address).map(|it| it.identity);
             set(&mut self.pods, address, owner.zip(identity));
         }

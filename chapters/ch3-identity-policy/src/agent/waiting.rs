@@ -39,7 +39,7 @@ impl Waiting {
         let now = Instant::now();
         let mut refused = Vec::new();
         for add in std::mem::take(&mut self.0) {
-            let address = wanted.claims.get(&add.link).and_then(|it| {
+            let address = wanted.claims.owners.get(&add.link).and_then(|it| {
                 let known = it.endpoint.is_some();
                 it.addresses.first().filter(|_| known)
             });

@@ -40,8 +40,8 @@ pub struct Wanted {
 pub struct News {
     /// Policies.
     pub policies: BTreeSet<Name>,
-    /// Pods, and links of this node.
-    pub claims: BTreeSet<Name>,
+    /// Endpoints of this node.
+    pub links: BTreeSet<Name>,
     /// Those that came into use, or are not in use any more.
     pub identities: BTreeSet<u32>,
 }
@@ -66,13 +66,13 @@ impl Wanted {
             self.set_policy(name, policy);
         }
         self.claims.update(directory, local, identities, self.verdicts.asked());
-        let changed = self.claims.take_changed();
-        self.news.claims.extend(changed.keys);
-        for address in &changed.addresses {
+        self.news.links.extend(self.claims.take_links());
+        let touched = self.claims.owners.take_touched();
+        for address in &touched {
             self.set_owner(*address, identities);
         }
         self.forget_identities();
-        self.settle(changed.addresses)
+        self.settle(touched)
     }
     // #endregion update
 
@@ -89,7 +89,7 @@ impl Wanted {
 
     /// An address goes to whom it belongs now; its identity comes into use.
     fn set_owner(&mut self, address: Ipv4Addr, identities: &Identities) {
-        match self.claims.conflict(address) {
+        match self.claims.owners.conflict(address) {
             Some(conflict) => self.conflicts.insert(address, conflict),
             None => self.conflicts.remove(&address),
         };
@@ -97,7 +97,9 @@ impl Wanted {
             self.addresses.entry(before.identity).or_default().remove(&address);
             self.news.identities.insert(before.identity);
         }
-        let Some(now) = self.claims.owner(address).and_then(|it| it.endpoint) else { return };
+        let Some(now) = self.claims.owners.owner(address).and_then(|it| it.endpoint) else {
+            return;
+        };
         self.endpoints.insert(address, now);
         self.addresses.entry(now.identity).or_default().insert(address);
         if self.verdicts.labels(now.identity).is_none()

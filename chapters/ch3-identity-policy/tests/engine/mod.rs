@@ -124,7 +124,7 @@ impl Engine {
         let changes = self.wanted.update(&mut self.directory, &mut self.local, &mut identities);
         self.view.learn(&changes, &self.wanted, &self.local, &identities);
         self.wanted.news = News::default();
-        identities.gc_unused(&self.wanted.claims.identities(), SystemTime::now());
+        identities.gc_unused(&self.wanted.claims.owners.identities(), SystemTime::now());
         drop(identities);
         self.write(&changes);
     }

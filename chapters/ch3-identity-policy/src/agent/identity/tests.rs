@@ -79,7 +79,7 @@ fn labels_that_differ_everywhere_count_when_a_policy_asks() {
         ("pod-template-hash".to_string(), "5d4f".to_string()),
     ]);
     let names = |asked: &[&'static str]| {
-        relevant(&all, &asked.iter().map(ToString::to_string).collect())
+        relevant(all.clone(), &asked.iter().map(ToString::to_string).collect())
             .into_keys()
             .collect::<Vec<_>>()
     };
