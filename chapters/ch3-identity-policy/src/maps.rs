@@ -1,5 +1,6 @@
 //! The maps as user space sees them: the structs of `bpf/maps.h`, and how to open them.
 
+use std::fmt;
 use std::net::Ipv4Addr;
 
 use anyhow::{Context as _, Result};
@@ -148,8 +149,13 @@ pub type EndpointMap = HashMap<MapData, u32, EndpointEntry>;
 pub type PolicyMap = HashMap<MapData, PolicyKey, PolicyEntry>;
 
 /// A map of one number: `epoch_map`, `listening_map`.
-#[allow(missing_debug_implementations, reason = "aya's Array has none")]
 pub struct Number(Array<MapData, u32>);
+
+impl fmt::Debug for Number {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Number").field(&self.get()).finish()
+    }
+}
 
 impl Number {
     /// Opens a pinned one.

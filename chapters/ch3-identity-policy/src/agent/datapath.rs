@@ -24,7 +24,7 @@ use crate::maps::{
 const SPARE: u32 = 16;
 
 /// The pinned maps, and what they hold.
-#[allow(missing_debug_implementations, reason = "aya's Array has none")]
+#[derive(Debug)]
 pub struct Datapath {
     endpoint_map: EndpointMap,
     policy_map: PolicyMap,

@@ -46,7 +46,7 @@ pub enum Event {
 }
 
 /// All that the agent knows, in one place: nobody else writes.
-#[allow(missing_debug_implementations, reason = "aya's Array has none")]
+#[derive(Debug)]
 pub struct Engine {
     stores: Stores,
     directory: Directory,
