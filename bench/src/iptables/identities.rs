@@ -3,8 +3,8 @@
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
-use ch3_identity_policy::maps::{PolicyKey, endpoint, endpoint_map, policy_map};
+use anyhow::{Context as _, Result, bail};
+use ch3_identity_policy::maps::{PolicyKey, endpoint, endpoint_map, key, policy_map};
 use lab::Node;
 use serde_json::json;
 

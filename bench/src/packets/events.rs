@@ -55,7 +55,7 @@ impl Events {
     /// Stops reading, and waits until that is so.
     pub fn pause(&self) {
         self.paused.store(true, Ordering::Relaxed);
-        std::thread::sleep(Duration::from_millis(20));
+        std::thread::sleep(Duration::from_millis(150));
     }
 
     /// Goes on reading, and waits until nothing is left.
@@ -64,7 +64,7 @@ impl Events {
         let mut before = None;
         while before != Some(self.seen()) {
             before = Some(self.seen());
-            std::thread::sleep(Duration::from_millis(50));
+            std::thread::sleep(Duration::from_millis(150));
         }
     }
 
