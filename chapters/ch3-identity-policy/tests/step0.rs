@@ -37,6 +37,7 @@ impl Slide {
             "/sys/fs/bpf/m",
         ])
         .unwrap();
+        node.stop_agent().unwrap(); // it would put its own filters back
         for (id, pod) in [&frontend, &backend, &other].into_iter().enumerate() {
             let address = ip(pod).to_string().replace('.', " ");
             let link = pod.result.as_ref().unwrap()["interfaces"][1]["name"].as_str().unwrap();
