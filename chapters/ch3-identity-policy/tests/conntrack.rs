@@ -103,13 +103,12 @@ fn sctp(from: u16, to: u16) -> Vec<u8> {
 #[test]
 fn a_connection_lives_as_long_as_its_protocol_needs() {
     let s = Scene::new();
-    let kinds: [(u8, Vec<u8>, Vec<u8>, [u64; 2]); 4] = [
+    for (protocol, question, answer, [new, answered]) in [
         (TCP, tcp(1, 80, SYN), tcp(80, 1, SYN | ACK), [60, 8000]),
         (SCTP, sctp(1, 80), sctp(80, 1), [60, 8000]),
         (UDP, udp(1, 80), udp(80, 1), [60, 60]),
         (ICMP, icmp(8, 1, &[]), icmp(0, 1, &[]), [10, 10]),
-    ];
-    for (protocol, question, answer, [new, answered]) in kinds {
+    ] {
         s.ask(protocol, &question);
         // The kernel behind may have answered already.
         assert!([new, answered].contains(&s.lives(protocol, 1)), "protocol {protocol}");

@@ -27,8 +27,7 @@ pub fn look_up(
     (source, source_address): &(Party, Option<Ipv4Addr>),
     (destination, destination_address): &(Party, Option<Ipv4Addr>),
 ) -> Result<Live> {
-    let endpoint =
-        |address: &Option<Ipv4Addr>| address.map_or(Ok(None), |address| maps::endpoint(address));
+    let endpoint = |address: &Option<Ipv4Addr>| address.map_or(Ok(None), maps::endpoint);
     let (from, to) = (endpoint(source_address)?, endpoint(destination_address)?);
     // Who has no endpoint is the world, but for the node itself.
     let reserved = |party: &Party| if party.identity == HOST { HOST } else { WORLD };
