@@ -19,6 +19,7 @@ use crate::{bridge, forward, masquerade, veth, warn};
 /// Connects the pod and returns the result to print. After an error the pod's part is undone.
 pub fn add(conf: &NetConf, attachment: &Attachment, netns: &Path) -> Result<Value, CniError> {
     let netns = NetNs::open(netns)?;
+    forward::warn_if_closed(conf);
     let added = netlink::block_on(async {
         let node = Netlink::open()?;
         let pod = netns.enter(Netlink::open)??;
@@ -70,7 +71,6 @@ async fn connect(
     veth::add_address(pod, conf, index, lease.address).await?;
     veth::set_up(pod, index).await?;
     let metric = veth::add_default_route(pod, index, conf.gateway()).await?;
-    forward::warn_if_closed(conf);
     veth::wait_until_forwarding(node, &lease.host_link).await?;
     // #endregion add
 

@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 
 use crate::args::{Attachment, IFNAME_RULE, is_identifier, is_ifname};
 use crate::error::{CniError, code};
+use crate::spelling;
 use crate::version::SpecVersion;
 
 /// A configuration with prevResult for one pod is a few KiB; nobody needs more than this.
@@ -98,8 +99,10 @@ impl Network {
 }
 
 impl NetConf {
-    /// Checks a decoded configuration. Unknown keys are ignored, `null` is as good as absent.
+    /// Checks a decoded configuration. Unknown keys are ignored but told of, `null` is as good as
+    /// absent.
     pub fn parse(conf: Value) -> Result<Self, CniError> {
+        spelling::warn_of_unknown_keys(&conf);
         let version = version(&conf)?;
         let network = Network::parse(&conf)?;
         let Some(podcidr) = field::<String>(&conf, "podcidr")? else {

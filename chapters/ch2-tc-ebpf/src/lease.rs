@@ -131,10 +131,6 @@ impl Leases {
     // #region next_free
     /// The first free address after the last one given, coming round at the network's end.
     /// Not to be had: network, gateway (the first) and broadcast address. `None`: all taken.
-    ///
-    /// `taken` may lack some: of a network that had another `name`, or whose directory was lost.
-    /// So the kernel is asked, too: each pod's host end has the pod's address for a second name.
-    /// Nor does a pod get an address of the node, or what the node takes for a broadcast.
     pub async fn next_free(
         &self,
         node: &Netlink,
@@ -148,22 +144,12 @@ impl Leases {
         let start = if (first..first + count).contains(&last) { last - first + 1 } else { 0 };
         let taken: HashSet<_> = taken.iter().map(|lease| lease.address).collect();
         let candidates = (0..count).map(|i| Ipv4Addr::from(first + (start + i) % count));
-        let (mut free, mut lost) = (None, Vec::new());
         for address in candidates.filter(|address| !taken.contains(address)) {
-            if node.link(&address.to_string()).await?.is_some() {
-                lost.push(address);
-                continue;
-            }
-            let route = node.route(address, None).await?;
-            if !route.is_some_and(|it| matches!(it.kind, RouteType::Local | RouteType::Broadcast)) {
-                free = Some(address);
-                break;
+            if !is_in_use(node, address).await? {
+                return Ok(Some(address));
             }
         }
-        if !lost.is_empty() {
-            warn(&format!("in use without a lease in {}: {lost:?}", self.dir.display()));
-        }
-        Ok(free)
+        Ok(None)
     }
     // #endregion next_free
 }
@@ -180,6 +166,18 @@ impl Lease {
     fn file_name(&self) -> String {
         format!("{}@{}", self.address, self.host_link)
     }
+}
+
+/// Leases may be lost, by another `name` or with their directory. The kernel forgets nothing: a
+/// pod's host end has the pod's address for a second name, and there is a route to what the node
+/// has itself, or takes for a broadcast.
+async fn is_in_use(node: &Netlink, address: Ipv4Addr) -> Result<bool> {
+    if node.link(&address.to_string()).await?.is_some() {
+        warn(&format!("{address} is in use without a lease: see ip link show {address}"));
+        return Ok(true);
+    }
+    let route = node.route(address, None).await?;
+    Ok(route.is_some_and(|it| matches!(it.kind, RouteType::Local | RouteType::Broadcast)))
 }
 
 /// The leases in a directory. Files with other names are none of ours.

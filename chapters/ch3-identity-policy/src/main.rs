@@ -10,7 +10,7 @@ use ch3_identity_policy::{
     config::{self, NetConf, Network},
     del,
     error::CniError,
-    gc, spelling, status, version,
+    gc, status, version,
 };
 use serde_json::Value;
 
@@ -37,22 +37,20 @@ fn answer(input: Result<Value, CniError>, asked: &str) -> Result<Option<Value>, 
     }
     let conf = input?;
     config::version(&conf)?.allows(&request)?;
-    let whole = || {
-        spelling::warn_of_unknown_keys(&conf);
-        NetConf::parse(conf.clone())
-    };
     let silent = |()| None;
     match &request {
-        Request::Add { attachment, netns } => add::add(&whole()?, attachment, netns).map(Some),
+        Request::Add { attachment, netns } => {
+            add::add(&NetConf::parse(conf)?, attachment, netns).map(Some)
+        }
         Request::Check { attachment, netns } => {
-            check::check(&whole()?, attachment, netns).map(silent)
+            check::check(&NetConf::parse(conf)?, attachment, netns).map(silent)
         }
         // Also with a configuration that ADD refuses: else the pod could never go.
         Request::Del { attachment } => {
             del::del(Network::parse(&conf).ok().as_ref(), attachment).map(silent)
         }
-        Request::Gc => gc::gc(&whole()?).map(silent),
-        Request::Status | Request::Version => status::status(&whole()?).map(silent),
+        Request::Gc => gc::gc(&NetConf::parse(conf)?).map(silent),
+        Request::Status | Request::Version => status::status(&NetConf::parse(conf)?).map(silent),
     }
 }
 // #endregion answer
