@@ -27,6 +27,8 @@ use crate::{bridge, tc};
 /// How often the maps are read back, and links and all objects looked at, though nothing has
 /// happened.
 const RESYNC: Duration = Duration::from_secs(10);
+/// So much later at most, if it is never quiet.
+const LATEST: Duration = Duration::from_secs(30);
 /// After so long without an event it is quiet: time to sweep, and to try again what has failed.
 const QUIET: Duration = Duration::from_secs(1);
 /// What comes in a burst is done at once, but not for ever.
@@ -61,6 +63,10 @@ pub struct Engine {
     /// DELETEs that are answered when the maps are written.
     deleted: Vec<(oneshot::Sender<Result<()>>, Result<()>)>,
     behind_since: Option<Instant>,
+    /// When to look around next.
+    resync: Instant,
+    /// Nothing has happened since the maps were swept.
+    swept: bool,
     /// What was not as it should be when we looked around last.
     found: BTreeSet<String>,
     /// The same, where the kernel may not do what is wanted.
@@ -94,6 +100,8 @@ impl Engine {
             waiting: Waiting::default(),
             deleted: Vec::new(),
             behind_since: None,
+            resync: Instant::now() + RESYNC,
+            swept: false,
             found: BTreeSet::new(),
             faults: None,
             revision: 0,
@@ -108,34 +116,44 @@ impl Engine {
         self.look_around(); // whoever went while no agent was there
         self.reconcile();
         ready();
-        let (mut resync, mut swept) = (Instant::now() + RESYNC, false);
         loop {
-            let is_quiet = swept && !self.wanted.claims.has_failed();
-            let pause = if is_quiet { RESYNC } else { QUIET };
-            let next = [Some(resync), Some(Instant::now() + pause), self.waiting.patience()];
-            let next = next.into_iter().flatten().min().unwrap_or(resync);
-            match events.recv_timeout(next.saturating_duration_since(Instant::now())) {
+            match events.recv_timeout(self.pause()) {
                 Ok(event) => {
-                    swept = false;
+                    self.swept = false;
                     self.take(event);
                     events.try_iter().take(BURST).for_each(|event| self.take(event));
                 }
-                Err(RecvTimeoutError::Timeout) if swept => {}
-                Err(RecvTimeoutError::Timeout) => {
-                    swept = true;
-                    if let Err(error) = self.datapath.sweep() {
-                        tracing::error!("cannot sweep the maps: {error:#}");
-                    }
-                }
+                Err(RecvTimeoutError::Timeout) => self.idle(),
                 Err(RecvTimeoutError::Disconnected) => return,
             }
-            if Instant::now() >= resync {
-                resync = self.resync();
+            if Instant::now() >= self.resync + LATEST {
+                self.resync();
             }
             self.reconcile();
         }
     }
     // #endregion run
+
+    /// How long to wait for an event.
+    fn pause(&self) -> Duration {
+        let left = |until: Instant| until.saturating_duration_since(Instant::now());
+        let resync = left(self.resync);
+        let busy = !self.swept || self.wanted.claims.has_failed() || resync.is_zero();
+        let pause = if busy { QUIET } else { resync };
+        self.waiting.patience().map_or(pause, |patience| pause.min(left(patience)))
+    }
+
+    /// It is quiet: time for what would keep a change waiting.
+    fn idle(&mut self) {
+        if Instant::now() >= self.resync {
+            self.resync();
+        } else if !self.swept {
+            self.swept = true;
+            if let Err(error) = self.datapath.sweep() {
+                tracing::error!("cannot sweep the maps: {error:#}");
+            }
+        }
+    }
 
     /// Takes an event in.
     fn take(&mut self, event: Event) {
@@ -172,9 +190,9 @@ impl Engine {
         self.wanted.news.identities.extend(self.view.borrow().identities.keys());
     }
 
-    /// Nothing has happened, as far as we know. Says when to look again: soon, if something is
-    /// not as it should be.
-    fn resync(&mut self) -> Instant {
+    /// Nothing has happened, as far as we know. If something is not as it should be, it is looked
+    /// at again soon.
+    fn resync(&mut self) {
         self.look_around();
         self.identities.gc_unused(&self.wanted.claims.owners.identities(), SystemTime::now());
         let describe = |error: anyhow::Error| format!("{error:#}");
@@ -184,7 +202,7 @@ impl Engine {
         self.faults = maps.err().map(describe);
         self.doubtful = Veths::All;
         let is_well = self.found.is_empty() && self.faults.is_none();
-        Instant::now() + if is_well { RESYNC } else { QUIET }
+        self.resync = Instant::now() + if is_well { RESYNC } else { QUIET };
     }
 
     /// Somebody may have removed the programs' or the maps' pins: then both are made anew.

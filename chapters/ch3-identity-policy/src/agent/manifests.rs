@@ -29,6 +29,8 @@ struct Manifests {
     directory: PathBuf,
     /// What was in each file when it was good last.
     files: BTreeMap<PathBuf, Vec<Key>>,
+    /// The same the other way round.
+    places: BTreeSet<(Key, PathBuf)>,
     /// Have the reflectors got a whole?
     is_listed: bool,
     /// What is wrong with those that are not good now.
@@ -67,6 +69,7 @@ pub fn watch(
     let mut manifests = Manifests {
         directory: directory.canonicalize().with_context(unusable)?,
         files: BTreeMap::new(),
+        places: BTreeSet::new(),
         is_listed: false,
         broken: BTreeMap::new(),
         problems,
@@ -210,15 +213,20 @@ impl Manifests {
             true => self.files.remove(path),
             false => self.files.insert(path.into(), keys.clone()),
         };
+        let before = before.unwrap_or_default();
+        for key in &before {
+            self.places.remove(&(key.clone(), path.into()));
+        }
+        self.places.extend(keys.iter().map(|key| (key.clone(), path.into())));
         if !self.is_listed {
             objects.into_iter().for_each(|object| self.writers.write(object, Wrap::InitApply));
             return;
         }
         self.changed.extend(keys.iter().cloned());
         objects.into_iter().for_each(|object| self.writers.write(object, Wrap::Apply));
-        for gone in before.into_iter().flatten().filter(|key| !keys.contains(key)) {
-            let other = self.files.iter().find(|(_, keys)| keys.contains(&gone));
-            match other.map(|(path, _)| path.clone()) {
+        for gone in before.into_iter().filter(|key| !keys.contains(key)) {
+            let other = self.places.range((gone.clone(), PathBuf::new())..).next();
+            match other.filter(|(key, _)| *key == gone).map(|(_, path)| path.clone()) {
                 Some(other) => self.take(&other, read_file(&other)),
                 None => {
                     self.changed.insert(gone.clone());
