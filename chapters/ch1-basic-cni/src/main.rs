@@ -29,12 +29,12 @@ fn main() -> ExitCode {
     }
 }
 
-// #region answer
 fn answer(input: Result<Value, CniError>, asked: &str) -> Result<Option<Value>, CniError> {
     let request = Request::from_env(|name| std::env::var_os(name))?;
     if request == Request::Version {
         return Ok(Some(version::report(asked)));
     }
+    // #region answer
     let conf = input?;
     config::version(&conf)?.allows(&request)?;
     let silent = |()| None;
@@ -52,5 +52,5 @@ fn answer(input: Result<Value, CniError>, asked: &str) -> Result<Option<Value>, 
         Request::Gc => gc::gc(&NetConf::parse(conf)?).map(silent),
         Request::Status | Request::Version => status::status(&NetConf::parse(conf)?).map(silent),
     }
+    // #endregion answer
 }
-// #endregion answer

@@ -128,7 +128,6 @@ impl Leases {
         Ok(self.all()?.into_iter().find(|lease| lease.host_link == host_link))
     }
 
-    // #region next_free
     /// The first free address after the last one given, coming round at the network's end.
     /// Not to be had: network, gateway (the first) and broadcast address. `None`: all taken.
     pub async fn next_free(
@@ -137,6 +136,7 @@ impl Leases {
         conf: &NetConf,
         taken: &[Lease],
     ) -> Result<Option<Ipv4Addr>> {
+        // #region next_free
         let first = u32::from(conf.gateway()) + 1;
         let count = u32::from(conf.podcidr.broadcast()) - first;
         let last = fs::read_to_string(self.dir.join(LAST)).unwrap_or_default();
@@ -150,8 +150,8 @@ impl Leases {
             }
         }
         Ok(None)
+        // #endregion next_free
     }
-    // #endregion next_free
 }
 
 impl Lease {

@@ -39,6 +39,19 @@ static __always_inline __u32 mark_of(__u32 identity, __u32 epoch)
 	return identity << 16 | MARK_IDENTITY | (epoch & MARK_EPOCH);
 }
 
+/* Who sent what carries a mark. */
+static __always_inline __u32 who_marked(struct __sk_buff *skb, __u32 *epoch, struct endpoint **src)
+{
+	/* The pod's own address: what is it now? It may have changed on the way. */
+	if (*src && (*src)->ifindex)
+		return (*src)->identity;
+	/* A Service's or the node's address by now. The mark says who sent it, by a number of that
+	 * time: so all else is as it was at that time, too. */
+	*epoch -= (*epoch - skb->mark) & MARK_EPOCH;
+	*src = NULL;
+	return skb->mark >> 16;
+}
+
 /* #region who */
 /* The identity of who sent what is about to enter a pod; 0: somebody who poses as another.
  * `src` becomes the endpoint that has the source address, if any. */
@@ -46,16 +59,8 @@ static __always_inline __u32 who_sent(struct __sk_buff *skb, __be32 saddr, __u32
 				      struct endpoint **src)
 {
 	*src = endpoint_at(saddr, *epoch);
-	if ((skb->mark & MARK_IDENTITY) == MARK_IDENTITY) {
-		/* The pod's own address: what is it now? It may have changed on the way. */
-		if (*src && (*src)->ifindex)
-			return (*src)->identity;
-		/* A Service's or the node's address by now. The mark says who sent it, by a
-		 * number of that time: so all else is as it was at that time, too. */
-		*epoch -= (*epoch - skb->mark) & MARK_EPOCH;
-		*src = NULL;
-		return skb->mark >> 16;
-	}
+	if ((skb->mark & MARK_IDENTITY) == MARK_IDENTITY)
+		return who_marked(skb, epoch, src);
 	/* Never by its address: what comes from outside through a Service may carry it too. */
 	if (!skb->ingress_ifindex)
 		return ID_HOST;
