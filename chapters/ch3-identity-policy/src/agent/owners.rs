@@ -67,6 +67,7 @@ impl Owners {
 
     /// Several that are alive claim an address: who, in words.
     pub fn conflict(&self, address: Ipv4Addr) -> Option<String> {
+        self.claimants(address).nth(1)?; // as a rule there is no second one
         let live = self.claimants(address).filter(|(_, it)| it.rank.is_live);
         let live: BTreeSet<_> = live.map(|(_, it)| &*it.pod).collect();
         let owner = self.owner(address).filter(|_| live.len() > 1)?;
