@@ -7,7 +7,6 @@ mod scene;
 
 use std::path::Path;
 
-use ch3_identity_policy::{api::NewEndpoint, client};
 use lab::{CniCall, Kind, Node, NodeStatus, PodSpec};
 use plugin::{AGENT, BINARY, add, conf, conf_with, del, fail, ready_node, succeed};
 use scene::{FRIENDS_ONLY, ask, eventually, reaches, run};
@@ -104,17 +103,12 @@ fn labels_that_no_policy_asks_about_and_that_differ_everywhere_make_no_identitie
 fn an_address_whose_owner_is_still_there_is_nobody_elses() {
     let node = ready_node();
     let pod = run(&node, "victim");
-    // As a plugin would that has lost its leases.
-    let new = NewEndpoint {
-        container_id: "another".into(),
-        ifname: "eth0".into(),
-        pod: None,
-        address: pod.ip.unwrap(),
-        mac: [0; 6],
-        ifindex: 1,
-    };
-    let refused = node.enter(|| client::put("veth0123456789a", &new).unwrap_err()).unwrap();
-    let message = format!("{refused:#}");
+    // Nobody but the agent knows any more: an older plugin's pod, whose lease was lost.
+    let host_link = "$(ip -o link show 10.13.0.2 | sed 's/^[0-9]*: //; s/@.*//')";
+    node.sh(&format!("ip link property del dev {host_link} altname 10.13.0.2")).unwrap();
+    node.run(&["rm", "-r", "/run/ebpfcni/ebpfcni"]).unwrap();
+    let sandbox = node.sandbox().unwrap();
+    let message = fail(&node, CniCall::add(&sandbox, &conf()), 11);
     assert!(message.contains("10.13.0.2 belongs to veth"), "{message}");
     assert!(reaches(&node, &run(&node, "friend"), &pod));
 }
