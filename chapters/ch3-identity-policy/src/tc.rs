@@ -7,16 +7,16 @@ use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::mem::MaybeUninit;
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::path::Path;
 use std::sync::Mutex;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use aya::maps::MapInfo;
-use aya::programs::ProgramInfo;
 use libbpf_rs::skel::{OpenSkel, SkelBuilder as _};
 use libbpf_rs::{
     PrintLevel, ProgramHandle, TC_EGRESS, TC_INGRESS, TcAttachPoint, TcHook, TcHookBuilder,
+    libbpf_sys,
 };
 use nix::net::if_::if_nametoindex;
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
@@ -129,20 +129,36 @@ fn pinned() -> Result<Option<Programs>> {
     let Some(to_pod) = program_at(TO_POD, "to_pod")? else { return Ok(None) };
     let programs = Programs { from_pod, to_pod };
     let is_ours = fs::read_link(STAMP).is_ok_and(|text| text.as_os_str() == stamp(&programs));
-    Ok((is_ours && have_the_pinned_maps()?).then_some(programs))
+    Ok((is_ours && have_the_pinned_maps(&programs)?).then_some(programs))
 }
 
 /// Somebody may have removed the maps' pins, or mounted another bpffs: then what the agent writes is
 /// not what these programs read.
-fn have_the_pinned_maps() -> Result<bool> {
-    let theirs = [FROM_POD, TO_POD].map(|pin| ProgramInfo::from_pin(pin)?.map_ids());
-    let [from_pod, to_pod] = theirs.map(|ids| ids.map(Option::unwrap_or_default));
-    let (from_pod, to_pod) = (from_pod?, to_pod?);
+fn have_the_pinned_maps(programs: &Programs) -> Result<bool> {
+    let (from_pod, to_pod) = (map_ids(&programs.from_pod)?, map_ids(&programs.to_pod)?);
     let is_pinned = |name: &&str| {
         let map = MapInfo::from_pin(format!("{GLOBALS}/{name}"));
         map.is_ok_and(|map| from_pod.contains(&map.id()) && to_pod.contains(&map.id()))
     };
     Ok(MAPS.iter().all(is_pinned))
+}
+
+/// The maps of a program. By its descriptor: to open one by its id takes CAP_SYS_ADMIN, which the
+/// agent has not.
+fn map_ids(program: &ProgramHandle) -> Result<Vec<u32>> {
+    let mut ids = vec![0; 64];
+    let mut info = libbpf_sys::bpf_prog_info {
+        nr_map_ids: 64,
+        map_ids: ids.as_mut_ptr() as u64,
+        ..Default::default()
+    };
+    let mut length = size_of_val(&info) as u32;
+    let fd = program.as_fd().as_raw_fd();
+    // SAFETY: info and length live through the call, and ids has room for as many as info says.
+    let failed = unsafe { libbpf_sys::bpf_prog_get_info_by_fd(fd, &mut info, &mut length) };
+    ensure!(failed == 0, "cannot look at a program: {}", std::io::Error::last_os_error());
+    ids.truncate(info.nr_map_ids as usize);
+    Ok(ids)
 }
 
 fn program_at(pin: &str, name: &str) -> Result<Option<ProgramHandle>> {
