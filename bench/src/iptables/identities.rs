@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use ch3_identity_policy::maps::{PolicyKey, endpoint, endpoint_map, key, policy_map};
+use ch3_identity_policy::maps::{PolicyKey, endpoint, endpoint_map, epoch, key, policy_map};
 use lab::Node;
 use serde_json::json;
 
@@ -43,7 +43,7 @@ impl Identities {
             let (endpoints, policy) = (endpoint_map()?, policy_map()?);
             wait(|| {
                 let known = all.clone().all(|it| endpoints.get(&key(*it), 0).is_ok());
-                Ok(known && policy.keys().all(|it| it.is_ok_and(|it| it.src_id == 0)))
+                Ok(known && count_pairs()? == 0)
             })?;
             let app = |app: &str| json!({ "matchLabels": { "app": app } });
             let spec = json!({
@@ -54,10 +54,13 @@ impl Identities {
             cluster::write(node, POLICY, &cluster::policy("default", "pairs", spec))?;
             wait(|| {
                 let [src_id, dst_id] = identities(&[client, server])?;
-                let is_open = policy.get(&PolicyKey { src_id: 0, dst_id }, 0).is_ok();
-                let has = policy.get(&PolicyKey { src_id, dst_id }, 0).is_ok();
+                let epoch = epoch()?;
+                let has = |src_id| {
+                    let entry = policy.get(&PolicyKey { src_id, dst_id }, 0);
+                    entry.is_ok_and(|entry| entry.is_at(epoch))
+                };
                 // To count is slow: last.
-                Ok(has && !is_open && count_pairs()? == expected)
+                Ok(has(src_id) && !has(0) && count_pairs()? == expected)
             })?;
             Ok(start.elapsed())
         })?
@@ -66,11 +69,10 @@ impl Identities {
     /// One more source: until all destinations may be reached by it.
     pub fn one_more(self, node: &Node, pairs: &Pairs) -> Result<Duration> {
         node.enter(|| {
-            let endpoints = endpoint_map()?;
             let start = Instant::now();
             self.write_pod(node, "source", pairs.one_more)?;
-            // It is published when its pairs are.
-            wait(|| Ok(endpoints.get(&key(pairs.one_more), 0).is_ok()))?;
+            // It counts when its pairs do.
+            wait(|| Ok(endpoint(pairs.one_more)?.is_some()))?;
             Ok(start.elapsed())
         })?
     }
@@ -109,10 +111,11 @@ fn identities(ends: &[Ipv4Addr; 2]) -> Result<[u32; 2]> {
     Ok([identity(&ends[0])?, identity(&ends[1])?])
 }
 
-/// Entries that are no wildcards.
+/// Entries that count, and are no wildcards.
 fn count_pairs() -> Result<usize> {
-    let keys = policy_map()?.keys().collect::<Result<Vec<_>, _>>()?;
-    Ok(keys.iter().filter(|it| it.src_id != 0).count())
+    let epoch = epoch()?;
+    let entries = policy_map()?.iter().collect::<Result<Vec<_>, _>>()?;
+    Ok(entries.iter().filter(|(key, entry)| key.src_id != 0 && entry.is_at(epoch)).count())
 }
 
 /// How many entries both maps have. To be called inside the node.
