@@ -51,7 +51,7 @@ left_as_it_was() {
 @test "down leaves the machine as it was, with pods running" {
   scripts/cluster up
   scripts/cluster kubectl run my-pod --image=busybox:1.35 -- sleep infinity
-  scripts/cluster kubectl wait --for=condition=Ready --timeout=5m pod/my-pod
+  scripts/cluster kubectl wait --for=condition=Ready --timeout=15m pod/my-pod
   scripts/cluster down
   left_as_it_was
 }

@@ -14,6 +14,8 @@ pod() { lab pod run "$1" ${2:+--labels "$2"} >/dev/null; }
 
 ip_of() { lab exec "$1" -- ip -4 -o addr show eth0 | sed 's/.*inet \([0-9.]*\).*/\1/'; }
 
+# reaches POD ADDRESS: a ping is answered; the first one may be late, on a busy machine.
+reaches() { lab exec "$1" -- ping -c1 -i0.2 -w20 "$2"; }
 # ping_from POD ADDRESS [OPTION…]: one packet, one answer.
 ping_from() { lab exec "$1" -- ping -c1 -W2 "${@:3}" "$2"; }
 
@@ -47,9 +49,9 @@ shows() {
   grep -qE -- "$1" <<<"$output"
 }
 
-# soon COMMAND…: it succeeds within ten seconds, also on a busy machine.
+# soon COMMAND…: it succeeds within half a minute, also on a busy machine.
 soon() {
-  local output deadline=$((SECONDS + 10))
+  local output deadline=$((SECONDS + 30))
   until output=$("$@" 2>&1); do
     if [ "$SECONDS" -ge "$deadline" ]; then
       echo "$output"

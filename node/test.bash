@@ -2,19 +2,21 @@
 # scripts/test-node runs as root on the node.
 # shellcheck shell=bash
 
+# shellcheck source=SCRIPTDIR/api.sh
+. "$BATS_TEST_DIRNAME/../../../node/api.sh"
 export KUBECONFIG=${KUBECONFIG:-/etc/kubernetes/admin.conf}
 CHAPTER=$(basename "$(dirname "$BATS_TEST_DIRNAME")")
 CONFIGURATION=/etc/cni/net.d/10-ebpfcni.conf
 LEASES=/run/ebpfcni/ebpfcni
 NODE=$(hostname)
 
-# eventually COMMAND…: waits until it succeeds; an emulated machine may take minutes.
+# eventually COMMAND…: waits until it succeeds.
 eventually() {
-  local deadline=$((SECONDS + 900))
+  local deadline=$((SECONDS + PATIENCE))
   until "$@" >/dev/null 2>&1; do
     if [ $SECONDS -gt $deadline ]; then
       echo "never came true: $*"
-      "$@" || kubectl get pods -A -o wide
+      "$@" || command kubectl get pods -A -o wide
       return 1
     fi
     sleep 0.5
@@ -60,7 +62,7 @@ running() {
   for pod; do
     kubectl get pod "$pod" >/dev/null 2>&1 || run_pod "$pod"
   done
-  kubectl wait --for=condition=Ready --timeout=15m "${@/#/pod/}"
+  kubectl wait --for=condition=Ready --timeout="${PATIENCE}s" "${@/#/pod/}"
 }
 
 # in_pod POD COMMAND…

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use lab::{Kind, Node, Pod, PodSpec};
+use lab::{Kind, Node, Pod, PodSpec, warn};
 use serde_json::{Value, json};
 
 use crate::cluster::policy;
@@ -52,7 +52,7 @@ pub fn run(node: &Node, client: &Pod, server: &Pod, rounds: usize) -> Result<Vec
     probe.settle(true)?;
     let mut lags = Vec::new();
     for change in changes(node)? {
-        eprintln!("{} …", change.granted);
+        warn(format_args!("{} …", change.granted));
         if change.policy.is_some() {
             write(node, POLICY, change.policy.as_ref())?;
         }

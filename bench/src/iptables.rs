@@ -8,6 +8,7 @@ mod rules;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use lab::warn;
 
 use crate::report::{Cell, Report, Table};
 use crate::times::{median, ms};
@@ -28,7 +29,7 @@ pub fn run(rounds: usize) -> Result<Report> {
     let contenders = filters.map(Contender::new).collect::<Result<Vec<_>>>()?;
     let mut costs = Vec::new();
     for size in SIZES {
-        eprintln!("{} × {} …", size.0, size.1);
+        warn(format_args!("{} × {} …", size.0, size.1));
         let install = |it: &Contender| it.install(size);
         let mut now = contenders.iter().map(install).collect::<Result<Vec<_>>>()?;
         for round in 0..rounds {

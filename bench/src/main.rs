@@ -2,6 +2,8 @@
 //! without one, ADD and DEL. Times are noisy, so what is compared is measured in one run, in
 //! turns, and only ratios are claims.
 
+#![deny(clippy::print_stdout, clippy::print_stderr, reason = "they panic: see lab::say")]
+
 mod agent;
 mod churn;
 mod cluster;

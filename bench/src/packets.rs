@@ -5,7 +5,7 @@ mod events;
 mod maps;
 
 use anyhow::{Result, ensure};
-use lab::{Node, PodSpec, chapter};
+use lab::{Node, PodSpec, chapter, warn};
 
 use crate::report::{Cell, Report, Table};
 use crate::times::Times;
@@ -34,7 +34,7 @@ pub fn run(rounds: usize) -> Result<Report> {
         let events = Events::read()?;
         let mut results = Vec::new();
         for size in SIZES {
-            eprintln!("{} pairs, {} endpoints …", size.0, size.1);
+            warn(format_args!("{} pairs, {} endpoints …", size.0, size.1));
             maps.fill(size)?;
             let cases = cases::all(&pods, size.1)?;
             let times = measure(&cases, &maps, &events, rounds)?;

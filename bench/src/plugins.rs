@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use lab::{Node, Sandbox, chapter};
+use lab::{Node, Sandbox, chapter, warn};
 
 use crate::contender::{self, Contender};
 use crate::report::{Report, Table};
@@ -51,7 +51,7 @@ pub fn run(rounds: usize) -> Result<Report> {
     for (contender, pod) in contenders.iter().zip(&residents) {
         node.enter(|| contender.run("ADD", pod, 0))??;
     }
-    eprintln!("one after the other …");
+    warn("one after the other …");
     for round in 0..rounds {
         // Each round begins with another one: RCU work of one call is paid by the next.
         let mut turn: Vec<_> = contenders.iter().zip(sandboxes(&node, contenders.len())?).collect();
@@ -66,7 +66,7 @@ pub fn run(rounds: usize) -> Result<Report> {
             pod.remove(&node)?;
         }
     }
-    eprintln!("chapter 2, load, verify and pin …");
+    warn("chapter 2, load, verify and pin …");
     for contender in contenders.iter().filter(|contender| contender.name() == "chapter 2") {
         for round in 0..rounds {
             let pod = node.sandbox()?;
@@ -77,13 +77,13 @@ pub fn run(rounds: usize) -> Result<Report> {
             pod.remove(&node)?;
         }
     }
-    eprintln!("twenty at once …");
+    warn("twenty at once …");
     for _ in 0..rounds.div_ceil(10) {
         for contender in &contenders {
             at_once(&node, contender, &mut rows)?;
         }
     }
-    eprintln!("beside a hundred pods …");
+    warn("beside a hundred pods …");
     for contender in &contenders {
         // The talk's script draws addresses: among a hundred pods it would draw one twice.
         if contender.name() == "ip script" {

@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 use std::net::UdpSocket;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail, ensure};
-use ch3_identity_policy::maps::{EndpointMap, PolicyKey, PolicyMap, endpoint_map, key, policy_map};
+use anyhow::{Context as _, Result, bail, ensure};
+use ch3_identity_policy::maps::{
+    EndpointMap, Number, PolicyKey, PolicyMap, endpoint_map, key, policy_map,
+};
 use lab::{Node, Pod};
 
 use crate::echo;
@@ -24,6 +26,7 @@ pub struct Probe {
     addresses: [u32; 2],
     endpoints: EndpointMap,
     policy: PolicyMap,
+    epoch: Number,
     sent: u64,
 }
 
@@ -47,19 +50,26 @@ impl Probe {
     /// From the first pod to the second.
     pub fn new(node: &Node, client: &Pod, server: &Pod) -> Result<Self> {
         let addresses = [echo::place(client)?.1, echo::place(server)?.1].map(key);
-        let (endpoints, policy) =
-            node.enter(|| Ok::<_, anyhow::Error>((endpoint_map()?, policy_map()?)))??;
+        let open = || anyhow::Ok((endpoint_map()?, policy_map()?, Number::open("epoch_map")?));
+        let (endpoints, policy, epoch) = node.enter(open)??;
         let (client, server) = (echo::udp(node, client)?, echo::udp(node, server)?);
         client.connect(server.local_addr()?)?;
-        Ok(Self { client, server, addresses, endpoints, policy, sent: 0 })
+        Ok(Self { client, server, addresses, endpoints, policy, epoch, sent: 0 })
     }
 
     /// What the maps say, asked as `to_pod` asks them.
     pub fn map_allows(&self) -> Result<bool> {
         let [source, destination] = self.addresses;
-        let src_id = self.endpoints.get(&source, 0)?.identity;
-        let dst_id = self.endpoints.get(&destination, 0)?.identity;
-        let has = |src_id| self.policy.get(&PolicyKey { src_id, dst_id }, 0).is_ok();
+        let epoch = self.epoch.get()?;
+        let identity = |address: u32| {
+            let endpoint = self.endpoints.get(&address, 0)?.at(epoch);
+            endpoint.map(|it| it.identity).context("a pod is no endpoint")
+        };
+        let (src_id, dst_id) = (identity(source)?, identity(destination)?);
+        let has = |src_id| {
+            let entry = self.policy.get(&PolicyKey { src_id, dst_id }, 0);
+            entry.is_ok_and(|entry| entry.is_at(epoch))
+        };
         Ok(has(src_id) || has(0))
     }
 

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use lab::say;
 use serde_json::{Map, Value, json};
 
 /// What a subcommand has found out.
@@ -103,14 +104,17 @@ impl Table {
     }
 
     fn print(&self) {
-        println!("\n| {} |", self.columns.join(" | "));
+        say(format_args!("\n| {} |", self.columns.join(" | ")));
         let is_number = |column: usize| {
             self.rows.iter().any(|row| matches!(row.get(column), Some(Cell::Number(..))))
         };
         let lines = (0..self.columns.len()).map(|it| if is_number(it) { "--:|" } else { "---|" });
-        println!("|{}", lines.collect::<String>());
+        say(format_args!("|{}", lines.collect::<String>()));
         for row in &self.rows {
-            println!("| {} |", row.iter().map(Cell::markdown).collect::<Vec<_>>().join(" | "));
+            say(format_args!(
+                "| {} |",
+                row.iter().map(Cell::markdown).collect::<Vec<_>>().join(" | ")
+            ));
         }
     }
 
@@ -126,10 +130,10 @@ impl Table {
 impl Report {
     /// Prints everything as Markdown.
     pub fn print(&self) {
-        println!("{}, {} rounds", machine().join(", "), self.rounds);
+        say(format_args!("{}, {} rounds", machine().join(", "), self.rounds));
         self.tables.iter().for_each(Table::print);
-        println!();
-        self.notes.iter().for_each(|note| println!("- {note}"));
+        say("");
+        self.notes.iter().for_each(|note| say(format_args!("- {note}")));
     }
 
     /// The same for programs.

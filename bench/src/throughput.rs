@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use lab::{Node, Pod, PodSpec, chapter};
+use lab::{Node, Pod, PodSpec, chapter, warn};
 
 use crate::echo;
 use crate::report::{Cell, Report, Table};
@@ -61,7 +61,7 @@ impl Contender {
 pub fn run(rounds: usize) -> Result<Report> {
     let mut contenders = CHAPTERS.map(Contender::new).into_iter().collect::<Result<Vec<_>>>()?;
     for round in 0..rounds {
-        eprintln!("round {} of {rounds} …", round + 1);
+        warn(format_args!("round {} of {rounds} …", round + 1));
         let count = contenders.len();
         for nth in 0..count {
             contenders[(round + nth) % count].round()?;

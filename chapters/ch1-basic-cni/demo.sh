@@ -48,11 +48,11 @@ expect 'my-pod-2 +1/1 +Running .*10\.13\.0\.'
 a=$(ip_of my-pod) b=$(ip_of my-pod-2)
 
 say 'Pod to pod, pod to node, node to pod.'
-run "lab exec my-pod -- ping -c1 -W2 $b"
+run "lab exec my-pod -- ping -c1 -W10 $b"
 expect ' 0% packet loss'
-run 'lab exec my-pod -- ping -c1 -W2 10.13.0.1'
+run 'lab exec my-pod -- ping -c1 -W10 10.13.0.1'
 expect ' 0% packet loss'
-run "lab node-exec -- ping -c1 -W2 $a"
+run "lab node-exec -- ping -c1 -W10 $a"
 expect ' 0% packet loss'
 
 say 'The view from the node: a bridge with the gateway address, and a veth for each pod on it.'

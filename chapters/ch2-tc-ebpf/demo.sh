@@ -29,7 +29,7 @@ say 'bpf_printk goes to the trace. An instance of our own, since the common trac
 tracing=/sys/kernel/tracing instance=/sys/kernel/tracing/instances/demo-ch2
 as_root sh -c "mountpoint -q $tracing || mount -t tracefs tracefs $tracing; mkdir -p $instance; echo 1 >$instance/events/bpf_trace/bpf_trace_printk/enable"
 trap 'lab down >/dev/null; as_root rmdir $instance' EXIT
-run "lab exec my-pod -- ping -c1 -W2 $b"
+run "lab exec my-pod -- ping -c1 -W10 $b"
 expect ' 0% packet loss'
 hex() {
   IFS=. read -ra octets <<<"$1"
@@ -40,7 +40,7 @@ say "$(hex "$a") is $a, my-pod; $(hex "$b") is $b, my-pod-2: the request and the
 expect "from $(hex "$a") to $(hex "$b")" "from $(hex "$b") to $(hex "$a")"
 
 say 'The same with bpftool, from the common trace_pipe. It would wait for ever; one second is enough.'
-run "lab exec my-pod -- ping -c1 -W2 $b >/dev/null; { as_root timeout 1 bpftool prog tracelog || true; } | tail -n 2"
+run "lab exec my-pod -- ping -c1 -W10 $b >/dev/null; { as_root timeout 1 bpftool prog tracelog || true; } | tail -n 2"
 expect 'TC: Got a packet'
 
 say 'A filter is a part of its link: with the pod it goes.'

@@ -26,7 +26,7 @@ run 'lab pod run backend --labels app=backend'
 run 'lab pod run other --labels app=other'
 backend=$(ip_of backend)
 for pod in my-pod-1 other; do
-  run "lab exec $pod -- ping -c1 -W1 $backend"
+  run "lab exec $pod -- ping -c1 -W10 $backend"
   expect ' 0% packet loss'
 done
 say 'In the map: whoever it is (0) may talk to each identity.'
@@ -44,7 +44,7 @@ expect_not ' any '
 
 say 'my-pod-1 and my-pod-3 are frontends. The other one is not.'
 for pod in my-pod-1 my-pod-3; do
-  run "lab exec $pod -- ping -c1 -W1 $backend"
+  run "lab exec $pod -- ping -c1 -W10 $backend"
   expect ' 0% packet loss'
 done
 
@@ -65,7 +65,7 @@ run 'lab ebpf-agent explain other backend'
 expect 'isolated by default/allow-frontend-to-backend' 'nearest miss: .* app must be frontend'
 
 say 'The node itself still reaches every pod: kubelet probes them.'
-run "lab node-exec -- ping -c1 -W1 $backend"
+run "lab node-exec -- ping -c1 -W10 $backend"
 expect ' 0% packet loss'
 
 say 'The same maps without our names, as in the talk.'
@@ -77,7 +77,7 @@ expect '"src_id"' '"packets"'
 say 'A label decides, not an address: the other one becomes a frontend.'
 run 'lab label pod other app=frontend'
 wait_for "lab ebpf-agent endpoint list | grep -E 'default/other .*app=frontend'"
-run "lab exec other -- ping -c1 -W1 $backend"
+run "lab exec other -- ping -c1 -W10 $backend"
 expect ' 0% packet loss'
 
 say 'Twenty pods more, ten frontends and ten backends. The map: still one entry for each pair of identities.'

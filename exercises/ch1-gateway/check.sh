@@ -4,7 +4,7 @@
 configure '"podcidr": "10.13.0.0/29", "gateway": "10.13.0.4"'
 for pod in a b c d e; do pod $pod; done
 expect "a's default route leads to 10.13.0.4" shows 'via 10\.13\.0\.4 ' lab exec a -- ip route
-expect 'which is the node' ping_from a 10.13.0.4
+expect 'which is the node' reaches a 10.13.0.4
 expect 'the first address is a pod'\''s' shows ' 10\.13\.0\.1$' lab pods
 expect 'so is the last one' shows ' 10\.13\.0\.6$' lab pods
 expect_not 'the gateway'\''s is no pod'\''s' shows ' 10\.13\.0\.4$' lab pods

@@ -12,7 +12,7 @@ spec:
   ingress: [{ from: [$1] }]
 YAML
 }
-world() { lab node-exec -- ip netns exec world ping -c1 -W2 "$1"; }
+world() { lab node-exec -- ip netns exec world ping -c1 "${2--w20}" "$1"; }
 
 configure
 pod backend app=backend
@@ -26,15 +26,15 @@ expect 'without a policy, the world reaches the backend' world "$backend"
 
 policy '{ ipBlock: { cidr: 192.0.2.0/24 } }'
 expect 'an ipBlock that is not everything is not enforced' soon shows 'ipBlock' lab ebpf-agent status
-expect_not 'so it lets nobody in' world "$backend"
+expect_not 'so it lets nobody in' world "$backend" -W2
 lab apply -f "$exercise/policy.yaml" >/dev/null
 expect 'ipBlock 0.0.0.0/0 is the wildcard in the map' soon shows 'Allow +0 +any' lab ebpf-agent bpf policy get backend
 expect 'the world reaches the backend' world "$backend"
-expect 'pods do, too' ping_from other "$backend"
+expect 'pods do, too' reaches other "$backend"
 expect 'the agent can explain it' shows 'allowed' lab ebpf-agent explain world backend
 policy '{ ipBlock: { cidr: 0.0.0.0/0, except: [192.0.2.2/32] } }'
 expect 'with an exception, it is not enforced' soon shows 'ipBlock' lab ebpf-agent status
-expect_not 'and lets nobody in' world "$backend"
+expect_not 'and lets nobody in' world "$backend" -W2
 policy '{ ipBlock: { cidr: 0.0.0.0/0 } }'
 expect 'without it, everybody again' soon ping_from other "$backend"
 policy '{ ipBlock: { cidr: 0.0.0.0/0 }, podSelector: { matchLabels: { app: friend } } }'

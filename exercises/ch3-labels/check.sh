@@ -23,7 +23,7 @@ spec:
   ingress: [{ from: [{ podSelector: { matchLabels: { ci.example.com/commit: 90b7e13 } } }] }]
 YAML
 expect 'when a policy asks for the commit, they have two' soon differ old new
-expect 'the new one is let in' ping_from new "$(ip_of other)"
+expect 'the new one is let in' reaches new "$(ip_of other)"
 expect_not 'the old one is not' ping_from old "$(ip_of other)"
 lab delete networkpolicy only-the-new-one >/dev/null
 expect 'without the policy they have one again' soon same old new

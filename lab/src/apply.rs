@@ -10,6 +10,7 @@ use crate::kubelet::RunPodError;
 use crate::manifests::{file_name, timestamp};
 use crate::node::Node;
 use crate::object::{Object, labels_of, metadata, set_labels};
+use crate::out::warn;
 use crate::pod::{PodSpec, now};
 
 impl Node {
@@ -79,7 +80,7 @@ impl Node {
     pub fn create_pod(&self, spec: PodSpec) -> Result<()> {
         match self.run_pod(spec) {
             Err(RunPodError::Lab(error)) => return Err(error),
-            Err(error @ RunPodError::Plugin(_)) => eprintln!("warning: {error}"),
+            Err(error @ RunPodError::Plugin { .. }) => warn(format_args!("warning: {error}")),
             Err(RunPodError::NotReady(_)) | Ok(_) => {}
         }
         Ok(())

@@ -88,6 +88,13 @@ impl CniCall {
         &self.stdin
     }
 
+    /// Which plugin failed in what, as libcni says it: an error result does not name its plugin.
+    pub(crate) fn failed(&self) -> String {
+        let plugin = self.program.rsplit('/').next().unwrap_or_default();
+        let command = self.env.get(OsStr::new("CNI_COMMAND")).map(|it| it.to_string_lossy());
+        format!("plugin type={plugin:?} failed ({})", command.unwrap_or_default().to_lowercase())
+    }
+
     /// Calls this program instead of `/opt/cni/bin/ebpfcni`.
     #[must_use]
     pub fn program(mut self, path: impl Into<String>) -> Self {

@@ -7,11 +7,12 @@ mod object;
 mod pod;
 
 use std::io;
+use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command as Process, ExitCode};
 
 use anyhow::{Context as _, Result, bail};
-use lab::Node;
 use lab::registry::{self, Entry};
+use lab::{InForce, Node, PATIENCE, say, warn};
 
 pub use agent::AgentCommand;
 pub use get::Listed;
@@ -42,6 +43,11 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Apply { files } | Command::Delete(Selection { files, .. }) => object::read(files)?,
         _ => Vec::new(),
     };
+    match &cli.command {
+        Command::Up { chapter } => node::build_ahead(name, chapter, false)?,
+        Command::Install { chapter } => node::build_ahead(name, chapter, true)?,
+        _ => {}
+    }
     let lock = registry::lock()?;
     match cli.command {
         Command::Build { .. } => {} // done above
@@ -93,6 +99,14 @@ fn running(name: &str) -> Result<(Entry, Node)> {
     Ok((entry, node))
 }
 
+/// Waits until what was changed holds; or it cannot, and that is said.
+fn settle(node: &Node) -> Result<()> {
+    if node.wait_until_in_force(PATIENCE)? == InForce::AgentDoesNotRun {
+        warn("warning: the agent does not run: what you have changed holds when it is READY again");
+    }
+    Ok(())
+}
+
 /// Runs a command for a person and passes its exit status on.
 fn exit_code(mut command: Process) -> Result<ExitCode> {
     let program = command.get_program().to_os_string();
@@ -100,12 +114,13 @@ fn exit_code(mut command: Process) -> Result<ExitCode> {
         io::ErrorKind::NotFound => anyhow::anyhow!("there is no command {program:?}"),
         _ => anyhow::anyhow!("cannot run {program:?}: {error}"),
     })?;
-    let code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
-    Ok(ExitCode::from(code))
+    // As a shell says that a signal has ended it.
+    let code = status.code().or_else(|| Some(128 + status.signal()?)).unwrap_or(1);
+    Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)))
 }
 
 /// What kubectl says instead of an empty table.
 fn none_found(only: Option<&str>) {
     let place = only.map_or(String::new(), |namespace| format!(" in {namespace} namespace"));
-    println!("No resources found{place}.");
+    say(format_args!("No resources found{place}."));
 }

@@ -7,6 +7,7 @@ use crate::cni::{CniCall, CniOutput};
 use crate::kubelet::{NO_CONFIGURATION, RunPodError};
 use crate::netconf::Network;
 use crate::node::{CNI_BIN, CNI_CONF, Node};
+use crate::out::warn;
 use crate::pod::Pod;
 use crate::sandbox::Sandbox;
 
@@ -55,19 +56,18 @@ impl Node {
             if let Some(result) = result {
                 input["prevResult"] = result;
             }
-            // No program and no JSON are the plugin's failures too: the pod is tried again.
-            let failed = |error| {
-                RunPodError::Plugin(json!({ "msg": plugin, "details": format!("{error:#}") }))
-            };
             let call = pod_call("ADD", &plugin, pod, sandbox, &input);
-            let output = self.cni(&call).map_err(failed)?;
+            let failed = |error| RunPodError::Plugin { which: call.failed(), error };
+            // No program and no JSON are the plugin's failures too: the pod is tried again.
+            let unusable = |error| failed(json!({ "msg": format!("{error:#}") }));
+            let output = self.cni(&call).map_err(unusable)?;
             if !output.success() {
-                return Err(RunPodError::Plugin(error_of(&output)));
+                return Err(failed(error_of(&output)));
             }
             if !output.stderr.is_empty() {
-                eprint!("{}", output.stderr);
+                warn(output.stderr.trim_end());
             }
-            result = Some(output.json().map_err(failed)?);
+            result = Some(output.json().map_err(unusable)?);
         }
         Ok(result.unwrap_or_default())
     }
@@ -86,8 +86,8 @@ impl Node {
 
     /// A call that must succeed; its error is what the plugin said.
     pub(crate) fn call(&self, call: &CniCall) -> Result<()> {
-        let output = self.cni(call)?;
-        ensure!(output.success(), "{}", text_of(&error_of(&output)));
+        let output = self.cni(call).with_context(|| call.failed())?;
+        ensure!(output.success(), "{}: {}", call.failed(), text_of(&error_of(&output)));
         Ok(())
     }
 }

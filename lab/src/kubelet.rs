@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::containerd::{node_call, text_of};
 use crate::node::Node;
+use crate::out::warn;
 use crate::pod::{Phase, Pod, PodSpec, now};
 
 /// What kubelet says while the directory of configurations is empty.
@@ -26,8 +27,13 @@ pub enum NodeStatus {
 pub enum RunPodError {
     /// The node is not ready, the pod is Pending.
     NotReady(String),
-    /// A plugin's ADD failed: its error result. DEL was called, the sandbox is gone.
-    Plugin(Value),
+    /// A plugin's ADD failed. DEL was called, the sandbox is gone.
+    Plugin {
+        /// Which of them, in libcni's words.
+        which: String,
+        /// Its error result.
+        error: Value,
+    },
     /// The lab itself failed.
     Lab(anyhow::Error),
 }
@@ -36,8 +42,8 @@ impl fmt::Display for RunPodError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotReady(message) => write!(f, "{message}"),
-            Self::Plugin(error) => {
-                write!(f, "failed to setup network for sandbox: {}", text_of(error))
+            Self::Plugin { which, error } => {
+                write!(f, "failed to setup network for sandbox: {which}: {}", text_of(error))
             }
             Self::Lab(error) => write!(f, "{error:#}"),
         }
@@ -155,7 +161,7 @@ impl Node {
             }
             Err(error) => {
                 if let Err(del) = self.del_pod(pod, &sandbox) {
-                    eprintln!("lab: DEL after a failed ADD: {del:#}");
+                    warn(format_args!("lab: DEL after a failed ADD: {del:#}"));
                 }
                 sandbox.remove(self)?;
                 pod.sandbox = None;

@@ -4,10 +4,13 @@
 //! what an agent sees of the API server. Tests make their own node, gone when dropped; people
 //! keep one by the `lab` command.
 
+#![deny(clippy::print_stdout, clippy::print_stderr, reason = "they panic: see out.rs")]
+
 mod agent;
 mod apply;
 mod cni;
 mod containerd;
+mod in_force;
 mod kind;
 mod kubelet;
 mod manifests;
@@ -15,6 +18,8 @@ mod namespaces;
 mod netconf;
 mod node;
 mod object;
+mod out;
+mod ping;
 mod pod;
 mod processes;
 mod sandbox;
@@ -24,9 +29,12 @@ pub mod registry;
 
 pub use agent::AGENT;
 pub use cni::{CniCall, CniOutput, feed};
+pub use in_force::{InForce, PATIENCE};
 pub use kind::Kind;
 pub use kubelet::{NodeStatus, RunPodError};
 pub use node::Node;
 pub use object::{Object, check_name};
+pub use out::{is_incomplete, say, warn};
 pub use pod::{Phase, Pod, PodSpec};
+pub use processes::wait_until;
 pub use sandbox::Sandbox;

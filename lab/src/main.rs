@@ -1,5 +1,7 @@
 //! `lab`: the fake node for people. Its words and tables are kubectl's.
 
+#![deny(clippy::print_stdout, clippy::print_stderr, reason = "they panic: see lab::say")]
+
 mod commands;
 mod table;
 
@@ -8,7 +10,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use lab::Kind;
+use lab::{Kind, is_incomplete, warn};
 
 use commands::{AgentCommand, CreateCommand, Listed, Namespace, PodCommand, Selection};
 
@@ -62,7 +64,7 @@ enum Command {
         #[arg(short, long, value_enum)]
         output: Option<Output>,
     },
-    /// Apply objects: namespaces, network policies, pods
+    /// Apply objects: namespaces, network policies, pods; returns when they hold
     Apply {
         /// Files, directories of files, or - for stdin
         #[arg(short = 'f', long = "filename", value_name = "FILE", num_args = 1.., required = true)]
@@ -134,9 +136,13 @@ enum Output {
 
 fn main() -> ExitCode {
     match commands::run(Cli::parse()) {
-        Ok(code) => code,
+        Ok(code) if !is_incomplete() => code,
+        Ok(_) => {
+            warn("error: stdout could not be written: is the disk full?");
+            ExitCode::FAILURE
+        }
         Err(error) => {
-            eprintln!("error: {error:#}");
+            warn(format_args!("error: {error:#}"));
             ExitCode::FAILURE
         }
     }

@@ -42,7 +42,8 @@ impl Network {
         let conf: Map<String, Value> = serde_json::from_slice(text)?;
         let text = |key: &str| match conf.get(key) {
             Some(Value::String(text)) => Ok(text.clone()),
-            _ => bail!("{key:?} is missing"),
+            Some(other) => bail!("{key:?} is {other}, which is no string: put it in quotes"),
+            None => bail!("{key:?} is missing"),
         };
         let (version, name) = (text("cniVersion")?, text("name")?);
         let plugins = match conf.get("plugins") {

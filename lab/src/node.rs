@@ -12,6 +12,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use nix::sched::{CloneFlags, unshare};
 
 use crate::namespaces::Namespaces;
+use crate::out::warn;
 use crate::processes;
 
 /// Where plugins and their configurations are, as on every Kubernetes node.
@@ -150,7 +151,7 @@ impl Drop for Node {
     fn drop(&mut self) {
         if let Some(mut holder) = self.holder.take() {
             if let Err(error) = processes::stop(&self.id) {
-                eprintln!("lab: {error:#}");
+                warn(format_args!("lab: {error:#}"));
             }
             let _ = holder.kill();
             let _ = holder.wait();

@@ -11,6 +11,8 @@ mkdir -p /etc/cni/net.d          # configurations
 mount -t tmpfs opt /opt
 mkdir -p /opt/cni/bin            # plugins
 mount -t bpf bpf /sys/fs/bpf     # pinned eBPF programs and maps
+mount --bind /run/netns /run/netns # as the first `ip netns add` would, over what is mounted in it
+mount --make-rshared /           # as on every node: copies of a mount go when it goes
 ip link set lo up
 echo READY
 # Whoever reads the output of `lab up` to its end must not wait for the node's.

@@ -52,7 +52,7 @@ pub(crate) fn has_ended(pid: u32) -> bool {
 }
 
 /// Waits until something is so; returns whether it came to be before the deadline.
-pub(crate) fn wait_until(deadline: Duration, mut is_so: impl FnMut() -> bool) -> bool {
+pub fn wait_until(deadline: Duration, mut is_so: impl FnMut() -> bool) -> bool {
     let start = Instant::now();
     loop {
         if is_so() {

@@ -1,5 +1,6 @@
 //! Tables as kubectl prints them.
 
+use lab::say;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Prints columns, each a title and its cells, three spaces apart and as wide as need be.
@@ -14,7 +15,7 @@ pub fn print(columns: &[(&str, Vec<String>)]) {
         }
     }
     for line in lines {
-        println!("{}", line.trim_end());
+        say(line.trim_end());
     }
 }
 

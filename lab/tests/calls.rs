@@ -126,9 +126,10 @@ fn a_failed_add_is_followed_by_del_of_the_whole_chain_and_the_sandbox_is_gone() 
     let node = chain_node("1.0.0");
     refuse(&node, "two.ADD");
     let error = node.run_pod(PodSpec::new("a")).unwrap_err();
-    let RunPodError::Plugin(result) = &error else { panic!("{error}") };
+    let RunPodError::Plugin { error: result, .. } = &error else { panic!("{error}") };
     assert_eq!(result["code"], 11);
-    let message = "failed to setup network for sandbox: not today: no reason";
+    let message = "failed to setup network for sandbox: plugin type=\"two\" failed (add): \
+        not today: no reason";
     assert_eq!(error.to_string(), message);
 
     assert_eq!(order(&node), ["one ADD", "two ADD", "three DEL", "two DEL", "one DEL"]);
@@ -187,13 +188,37 @@ fn an_add_without_a_result_is_a_failed_add() {
     assert_eq!(namespaces(&node), [""; 0]);
 }
 
+/// An error result does not say whose it is.
 #[test]
-fn a_failing_check_is_an_error() {
-    let node = ready_node("1.0.0");
+fn of_a_chain_the_plugin_that_failed_is_named_whatever_the_command() {
+    let node = chain_node("1.1.0");
     let pod = node.run_pod(PodSpec::new("a")).unwrap();
-    refuse(&node, "one.CHECK");
-    let error = node.check_pod(&pod).unwrap_err().to_string();
-    assert!(error.contains("not today"), "{error}");
+    for command in ["CHECK", "STATUS", "GC", "DEL", "ADD"] {
+        refuse(&node, &format!("two.{command}"));
+        let error = match command {
+            "CHECK" => format!("{:#}", node.check_pod(&pod).unwrap_err()),
+            "STATUS" => format!("{:?}", node.status().unwrap()).replace('\\', ""),
+            "GC" => format!("{:#}", node.gc().unwrap_err()),
+            "DEL" => format!("{:#}", node.remove_pod("default", "a").unwrap_err()),
+            _ => node.run_pod(PodSpec::new("b")).unwrap_err().to_string(),
+        };
+        let named = format!("plugin type=\"two\" failed ({})", command.to_lowercase());
+        assert!(error.contains(&format!("{named}: not today: no reason")), "{error}");
+        no_answer(&node, &format!("two.{command}"));
+    }
+    // One that says nothing of use, or is not there, is named as well.
+    let cases = [
+        ("echo no JSON", "no JSON"),
+        ("kill -9 $$", "signal: 9"),
+        ("rm /opt/cni/bin/two", "no JSON"),
+        ("", "cannot run the plugin"),
+    ];
+    for (number, (script, why)) in cases.into_iter().enumerate() {
+        answer(&node, "two.ADD", script);
+        let error = node.run_pod(PodSpec::new(format!("pod{number}"))).unwrap_err().to_string();
+        let named = "failed to setup network for sandbox: plugin type=\"two\" failed (add): ";
+        assert!(error.starts_with(named) && error.contains(why), "{error}");
+    }
 }
 
 #[test]
@@ -202,7 +227,11 @@ fn a_failing_del_keeps_the_pod_terminating_until_it_works() {
     let pod = node.run_pod(PodSpec::new("a")).unwrap();
     refuse(&node, "one.DEL");
     let error = format!("{:#}", node.remove_pod("default", "a").unwrap_err());
-    assert_eq!(error, "failed to destroy network for sandbox: not today: no reason");
+    let one = "plugin type=\"one\" failed (del)";
+    assert_eq!(
+        error,
+        format!("failed to destroy network for sandbox: {one}: not today: no reason")
+    );
     let stuck = node.pod("default", "a").unwrap();
     assert_eq!(stuck.phase, Phase::Terminating);
     assert_eq!(stuck.message, error);

@@ -21,7 +21,7 @@ fn a_refused_pod_is_created_with_a_warning_and_says_why_it_waits() {
     let output = lab.run(&["pod", "run", "a"]);
     assert!(output.status.success());
     assert_eq!(output.stdout, b"pod/a created\n");
-    let why = "failed to setup network for sandbox: not: today";
+    let why = "failed to setup network for sandbox: plugin type=\"one\" failed (add): not: today";
     assert_eq!(String::from_utf8_lossy(&output.stderr), format!("warning: {why}\n"));
     let pods = lab.pods(&["-o", "wide"]);
     assert_eq!((pods[1][2].as_str(), pods[1][5].as_str()), ("ContainerCreating", why));

@@ -132,7 +132,7 @@ fn a_sandbox_is_a_network_with_nothing_but_lo_and_goes_once() {
     let sandbox = node.sandbox().unwrap();
     let links = sandbox.run(&node, &["ip", "-o", "link"]).unwrap();
     assert!(links.lines().count() == 1 && links.contains("lo: <LOOPBACK,UP"), "{links}");
-    sandbox.run(&node, &["ping", "-c1", "-W2", "127.0.0.1"]).unwrap();
+    sandbox.ping(&node, "127.0.0.1").unwrap();
     sandbox.remove(&node).unwrap();
     sandbox.remove(&node).unwrap();
     assert_eq!(namespaces(&node), [""; 0]);

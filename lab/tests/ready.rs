@@ -70,6 +70,14 @@ fn a_broken_configuration_is_said_by_name_and_not_passed_over() {
         ("[]", "invalid type"),
         (r#"{ "cniVersion": "1.0.0", "type": "one" }"#, "\"name\" is missing"),
         (r#"{ "name": "net", "type": "one" }"#, "\"cniVersion\" is missing"),
+        (
+            r#"{ "cniVersion": 1.0, "name": "net", "type": "one" }"#,
+            "\"cniVersion\" is 1.0, which is no string",
+        ),
+        (
+            r#"{ "cniVersion": "1.0.0", "name": null, "type": "one" }"#,
+            "\"name\" is null, which is no string",
+        ),
         (r#"{ "cniVersion": "1.0.0", "name": "net" }"#, "\"type\""),
         (r#"{ "cniVersion": "1.0.0", "name": "net", "type": "../one" }"#, "without \"/\""),
         (r#"{ "cniVersion": "1.0.0", "name": "net", "plugins": [{}] }"#, "\"type\""),

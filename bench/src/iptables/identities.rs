@@ -3,8 +3,8 @@
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
-use ch3_identity_policy::maps::{PolicyKey, endpoint_map, key, policy_map};
+use anyhow::{Context as _, Result, bail};
+use ch3_identity_policy::maps::{PolicyKey, endpoint, endpoint_map, key, policy_map};
 use lab::Node;
 use serde_json::json;
 
@@ -103,8 +103,9 @@ fn wait(is_so: impl Fn() -> Result<bool>) -> Result<()> {
 
 /// The identities of two addresses.
 fn identities(ends: &[Ipv4Addr; 2]) -> Result<[u32; 2]> {
-    let map = endpoint_map()?;
-    let identity = |it: &Ipv4Addr| Ok::<_, anyhow::Error>(map.get(&key(*it), 0)?.identity);
+    let identity = |it: &Ipv4Addr| {
+        Ok::<_, anyhow::Error>(endpoint(*it)?.context("a pod is no endpoint")?.identity)
+    };
     Ok([identity(&ends[0])?, identity(&ends[1])?])
 }
 

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use ch3_identity_policy::maps::{PolicyKey, endpoint_map, key};
+use ch3_identity_policy::maps::{PolicyKey, endpoint};
 use lab::Pod;
 
 use super::maps::{CLIENT, OPEN, PAIR, SERVER, WILDCARD, remote};
@@ -140,10 +140,13 @@ impl Hooks {
 /// All cases, with their connections made. `endpoints` is the size of `endpoint_map`.
 pub fn all(pods: &[Pod; 3], endpoints: u32) -> Result<Vec<Case>> {
     let first = endpoints * 1_000; // connections live longer than one size is looked at
-    let map = endpoint_map()?;
     let place = |pod: &Pod, identity| {
         let address = pod.ip.context("a pod has no address")?;
-        Ok::<_, anyhow::Error>(Place(address, map.get(&key(address), 0)?.ifindex, identity))
+        Ok::<_, anyhow::Error>(Place(
+            address,
+            endpoint(address)?.context("a pod is no endpoint")?.ifindex,
+            identity,
+        ))
     };
     let client = place(&pods[0], CLIENT)?;
     let server = place(&pods[1], SERVER)?;

@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow, ensure};
-use ch3_identity_policy::maps::GLOBALS;
+use ch3_identity_policy::maps::{GLOBALS, Number};
 use libbpf_rs::{MapHandle, RingBufferBuilder};
 
 /// A thread that reads events and counts them.
@@ -22,6 +22,7 @@ impl Events {
     /// Starts reading. To be called inside the node.
     pub fn read() -> Result<Self> {
         let map = MapHandle::from_pinned_path(format!("{GLOBALS}/events"))?;
+        Number::open("listening_map")?.set(1)?;
         let seen = Arc::new(AtomicUsize::new(0));
         let [paused, over] = [false, false].map(|it| Arc::new(AtomicBool::new(it)));
         let (count, is_paused, is_over) = (seen.clone(), paused.clone(), over.clone());
@@ -37,7 +38,7 @@ impl Events {
                 if is_paused.load(Ordering::Relaxed) {
                     std::thread::sleep(Duration::from_millis(1));
                 } else {
-                    ring.poll(Duration::from_millis(10))?;
+                    ring.poll(Duration::from_millis(100))?; // as the agent does
                     ring.consume()?; // what woke nobody
                 }
             }
@@ -54,7 +55,7 @@ impl Events {
     /// Stops reading, and waits until that is so.
     pub fn pause(&self) {
         self.paused.store(true, Ordering::Relaxed);
-        std::thread::sleep(Duration::from_millis(20));
+        std::thread::sleep(Duration::from_millis(150));
     }
 
     /// Goes on reading, and waits until nothing is left.
@@ -63,7 +64,7 @@ impl Events {
         let mut before = None;
         while before != Some(self.seen()) {
             before = Some(self.seen());
-            std::thread::sleep(Duration::from_millis(50));
+            std::thread::sleep(Duration::from_millis(150));
         }
     }
 

@@ -4,7 +4,8 @@ use std::net::Ipv4Addr;
 
 use anyhow::{Context as _, Result, ensure};
 use ch3_identity_policy::maps::{
-    Endpoint, EndpointMap, PolicyEntry, PolicyKey, PolicyMap, endpoint_map, key, policy_map,
+    Endpoint, EndpointEntry, EndpointMap, PolicyEntry, PolicyKey, PolicyMap, endpoint_map, epoch,
+    key, policy_map,
 };
 use lab::Pod;
 
@@ -44,7 +45,9 @@ impl Maps {
         for (pod, identity) in pods.iter().zip([CLIENT, SERVER, OPEN]) {
             let address = key(pod.ip.context("a pod has no address")?);
             let entry = endpoints.get(&address, 0)?;
-            endpoints.insert(address, Endpoint { identity, ..entry }, 0)?;
+            let endpoint = entry.at(epoch()?).context("a pod is no endpoint")?;
+            let entry = EndpointEntry::new(0, Endpoint { identity, ..endpoint });
+            endpoints.insert(address, entry, 0)?;
         }
         for key in policy.keys().collect::<Result<Vec<_>, _>>()? {
             policy.remove(&key)?;
@@ -57,7 +60,8 @@ impl Maps {
         let remotes = endpoints - self.local;
         for number in 0..remotes {
             let identity = REMOTE + number;
-            let entry = Endpoint { identity, ifindex: 0, generation: 1, flags: 0, mac: [0; 6] };
+            let endpoint = Endpoint { identity, generation: 1, ..Endpoint::default() };
+            let entry = EndpointEntry::new(0, endpoint);
             self.endpoints.insert(key(remote(number)), entry, 0)?;
         }
         let friends = (0..remotes).map(|it| PolicyKey { src_id: REMOTE + it, dst_id: SERVER });
@@ -67,7 +71,7 @@ impl Maps {
         let all = [PAIR, WILDCARD].into_iter().chain(friends).chain(others);
         for pair in all.take(pairs as usize) {
             if self.policy.get(&pair, 0).is_err() {
-                self.policy.insert(pair, PolicyEntry::ALLOW, 0)?;
+                self.policy.insert(pair, PolicyEntry::allow(0), 0)?;
             }
         }
         let sizes = (self.policy.keys().count(), self.endpoints.keys().count());

@@ -14,15 +14,16 @@ use crate::lease::{Lease, Leases};
 use crate::netlink::{self, Netlink, RequestError, mac_of, mtu_of};
 use crate::netns::NetNs;
 use crate::result::{Interface, success};
-use crate::{bridge, masquerade, veth, warn};
+use crate::{bridge, forward, masquerade, veth, warn};
 
 /// Connects the pod and returns the result to print. After an error the pod's part is undone.
 pub fn add(conf: &NetConf, attachment: &Attachment, netns: &Path) -> Result<Value, CniError> {
     let netns = NetNs::open(netns)?;
+    forward::warn_if_closed(conf);
     let added = netlink::block_on(async {
         let node = Netlink::open()?;
         let pod = netns.enter(Netlink::open)??;
-        let lease = reserve(conf, attachment)?;
+        let lease = reserve(&node, conf, attachment).await?;
         let mut link_made = false;
         let added = connect(&node, &pod, &netns, conf, attachment, &lease, &mut link_made).await;
         if added.is_err() {
@@ -33,12 +34,10 @@ pub fn add(conf: &NetConf, attachment: &Attachment, netns: &Path) -> Result<Valu
     Ok(added?)
 }
 
-fn reserve(conf: &NetConf, attachment: &Attachment) -> Result<Lease> {
+async fn reserve(node: &Netlink, conf: &NetConf, attachment: &Attachment) -> Result<Lease> {
     let leases = Leases::lock(conf)?;
-    let lease = leases.reserve(conf, attachment)?;
-    if conf.ip_masq
-        && let Err(error) = masquerade::ensure(conf)
-    {
+    let lease = leases.reserve(node, conf, attachment).await?;
+    if let Err(error) = masquerade::ensure(conf) {
         leases.release(&lease)?;
         return Err(error);
     }
@@ -67,10 +66,11 @@ async fn connect(
         bail!("{} vanished from the pod while it was being set up", attachment.ifname);
     };
     let index = eth0.header.index;
+    veth::claim(node, &lease.host_link, lease.address).await?;
     veth::configure_host_end(node, attachment).await?;
     veth::add_address(pod, conf, index, lease.address).await?;
     veth::set_up(pod, index).await?;
-    veth::add_default_route(pod, index, conf.gateway()).await?;
+    let metric = veth::add_default_route(pod, index, conf.gateway()).await?;
     veth::wait_until_forwarding(node, &lease.host_link).await?;
     // #endregion add
 
@@ -84,7 +84,7 @@ async fn connect(
             ..on_node(&attachment.ifname, mac_of(&eth0), mtu_of(&eth0))
         },
     ];
-    Ok(success(conf, &interfaces, lease.address))
+    Ok(success(conf, &interfaces, lease.address, metric))
 }
 
 /// The kernel's EEXIST does not say which end of the pair it means.
@@ -110,10 +110,11 @@ async fn which_end_exists(
 /// Back to before, on a socket of its own: the first one may be what broke.
 async fn undo(conf: &NetConf, lease: &Lease, link_made: bool) {
     let undone = async {
+        let node = Netlink::open()?;
         if link_made {
-            veth::delete(&Netlink::open()?, &lease.host_link).await?;
+            veth::delete(&node, &lease.host_link).await?;
         }
-        release(conf, Some(lease)).context("cannot free its address")
+        release(&node, conf, Some(lease)).await.context("cannot free its address")
     };
     if let Err(error) = undone.await {
         // The lease is still there: the DEL that follows a failed ADD finds link and address.

@@ -20,10 +20,16 @@ pub struct Interface {
     pub sandbox: Option<String>,
 }
 
-/// The success result: `interfaces`, the last of which is the pod's and carries `address`.
+/// The success result: `interfaces`, the last of which is the pod's and carries `address`, and the
+/// default route with its `metric`, if it is not the pod's first.
 ///
 /// If another plugin ran before us (`prevResult`), ours is appended to its result (SPEC §4, ADD).
-pub fn success(conf: &NetConf, interfaces: &[Interface], address: Ipv4Addr) -> Value {
+pub fn success(
+    conf: &NetConf,
+    interfaces: &[Interface],
+    address: Ipv4Addr,
+    metric: Option<u32>,
+) -> Value {
     let mut result = conf.prev_result.clone().unwrap_or_default();
     let mut list = |key: &str| match result.remove(key) {
         Some(Value::Array(list)) => list,
@@ -41,7 +47,11 @@ pub fn success(conf: &NetConf, interfaces: &[Interface], address: Ipv4Addr) -> V
         ip["version"] = json!("4");
     }
     ips.push(ip);
-    routes.push(json!({ "dst": "0.0.0.0/0", "gw": conf.gateway() }));
+    let mut route = json!({ "dst": "0.0.0.0/0", "gw": conf.gateway() });
+    if let Some(metric) = metric.filter(|_| conf.version >= SpecVersion::V1_1_0) {
+        route["priority"] = json!(metric);
+    }
+    routes.push(route);
 
     result.insert("cniVersion".into(), json!(conf.version.as_str()));
     result.insert("interfaces".into(), Value::Array(all));

@@ -15,7 +15,8 @@ use rtnetlink::{AddressMessageBuilder, LinkUnspec, RouteMessageBuilder};
 
 use crate::args::Attachment;
 use crate::config::NetConf;
-use crate::netlink::{Netlink, RequestError, no_ipv6_link_local};
+use crate::error::{CniError, code};
+use crate::netlink::{Netlink, RequestError};
 use crate::netns::NetNs;
 use crate::warn;
 
@@ -75,22 +76,33 @@ pub async fn create(
 }
 // #endregion veth
 
+/// Gives the host end the pod's address for a second name: `ip link show 10.13.0.5` finds it, and
+/// the kernel has no two links of one name, whatever became of the leases. Error 11 if another
+/// link has it: the runtime tries again, and gets the next address.
+pub async fn claim(node: &Netlink, host_link: &str, address: Ipv4Addr) -> Result<()> {
+    match node.add_name(host_link, &address.to_string()).await {
+        Err(RequestError::Refused(Errno::EEXIST)) => {
+            let details = format!("{address} is another pod's, though there is no lease");
+            Err(CniError::new(code::TRY_AGAIN_LATER, "the address is in use", details).into())
+        }
+        claimed => claimed.with_context(|| format!("cannot name {host_link} {address}")),
+    }
+}
+
 /// What the kernel takes for the host end only once it exists.
 pub async fn configure_host_end(node: &Netlink, attachment: &Attachment) -> Result<()> {
     let mut link = LinkUnspec::new_with_name(&attachment.host_link()).build();
-    link.attributes.push(no_ipv6_link_local());
     if let Some(pod) = &attachment.pod {
-        // IFALIASZ: the kernel takes 255 bytes and no more.
-        link.attributes.push(LinkAttribute::IfAlias(pod.chars().take(255).collect()));
+        // IFALIASZ: the kernel takes 255 bytes, the last of which is netlink's 0.
+        let end = (0..=254).rev().find(|end| pod.is_char_boundary(*end)).unwrap_or_default();
+        link.attributes.push(LinkAttribute::IfAlias(pod.get(..end).unwrap_or(pod).into()));
     }
     // Hairpin: a frame may leave by the port it came from, when a pod calls itself by its Service.
     link.attributes.push(LinkAttribute::LinkInfo(vec![
         LinkInfo::PortKind(InfoPortKind::Bridge),
         LinkInfo::PortData(InfoPortData::BridgePort(vec![InfoBridgePort::HairpinMode(true)])),
     ]));
-    let changed = RouteNetlinkMessage::NewLink(link);
-    node.request(changed, 0).await.context("cannot configure the host end")?;
-    Ok(())
+    node.change(RouteNetlinkMessage::NewLink, link).await.context("cannot configure the host end")
 }
 
 /// Gives the pod's end its address. It is still down: nothing passes yet.
@@ -113,22 +125,32 @@ pub async fn add_address(
 
 /// From here on packets flow.
 pub async fn set_up(pod: &Netlink, index: u32) -> Result<()> {
-    let mut link = LinkUnspec::new_with_index(index).up().build();
-    link.attributes.push(no_ipv6_link_local());
-    pod.request(RouteNetlinkMessage::SetLink(link), 0)
-        .await
-        .context("cannot set the pod's end up")?;
-    Ok(())
+    let link = LinkUnspec::new_with_index(index).up().build();
+    pod.change(RouteNetlinkMessage::SetLink, link).await.context("cannot set the pod's end up")
 }
 
 /// All that is not in the pod's own network goes to the gateway. Needs the link up.
-pub async fn add_default_route(pod: &Netlink, index: u32, gateway: Ipv4Addr) -> Result<()> {
-    let route =
-        RouteMessageBuilder::<Ipv4Addr>::new().output_interface(index).gateway(gateway).build();
-    pod.request(RouteNetlinkMessage::NewRoute(route), NLM_F_CREATE | NLM_F_EXCL)
-        .await
-        .with_context(|| format!("cannot make the pod's default route by {gateway}"))?;
-    Ok(())
+///
+/// A pod's first interface is the one that leads out: a later one's route gets a metric, which
+/// makes it the next choice should the first go. Returns the metric.
+pub async fn add_default_route(
+    pod: &Netlink,
+    index: u32,
+    gateway: Ipv4Addr,
+) -> Result<Option<u32>> {
+    let by = || RouteMessageBuilder::<Ipv4Addr>::new().output_interface(index).gateway(gateway);
+    let add = async |route| {
+        pod.request(RouteNetlinkMessage::NewRoute(route), NLM_F_CREATE | NLM_F_EXCL).await
+    };
+    // The index is unlike that of any other interface of the pod.
+    let (added, metric) = match add(by().build()).await {
+        Err(RequestError::Refused(Errno::EEXIST)) => {
+            (add(by().priority(index).build()).await, Some(index))
+        }
+        added => (added, None),
+    };
+    added.with_context(|| format!("cannot make the pod's default route by {gateway}"))?;
+    Ok(metric)
 }
 
 /// Waits until the bridge forwards what the pod sends. The kernel sees to that some time after the

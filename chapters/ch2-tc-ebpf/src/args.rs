@@ -96,8 +96,7 @@ impl Request {
             }
             let ifname = text("CNI_IFNAME")?;
             if !is_ifname(&ifname) {
-                let rule = "must be 1 to 15 bytes without '/', ':' or white space";
-                return Err(invalid("CNI_IFNAME", &ifname, rule));
+                return Err(invalid("CNI_IFNAME", &ifname, IFNAME_RULE));
             }
             let pod = pod_name(&text("CNI_ARGS")?)?;
             Ok(Attachment { container_id, ifname, pod })
@@ -133,12 +132,15 @@ pub fn is_identifier(text: &str) -> bool {
         && text.chars().all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c))
 }
 
-/// What the kernel takes as an interface's name (`dev_valid_name`).
+/// What [`is_ifname`] wants.
+pub const IFNAME_RULE: &str = "must be 1 to 15 visible ASCII characters without '/', ':', '%', and not '.', '..', 'all', 'default'";
+
+/// What the kernel takes as an interface's name (`dev_valid_name`), and takes as it is: it puts a
+/// number in `%d`'s place, and has no sysctls for `all` and `default` (`sysctl_dev_name_is_allowed`).
 pub fn is_ifname(text: &str) -> bool {
     (1..=15).contains(&text.len())
-        && text != "."
-        && text != ".."
-        && !text.contains(|c: char| c == '/' || c == ':' || c.is_whitespace() || c.is_control())
+        && ![".", "..", "all", "default"].contains(&text)
+        && text.bytes().all(|byte| byte.is_ascii_graphic() && !b"/:%".contains(&byte))
 }
 
 /// `K8S_POD_NAMESPACE` and `K8S_POD_NAME` out of `CNI_ARGS` (`KEY=VALUE;…`); other keys are not ours.

@@ -5,10 +5,8 @@ use std::path::Path;
 
 use anyhow::{Result, bail, ensure};
 use ipnet::Ipv4Net;
-use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
-use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteType};
-use rtnetlink::RouteMessageBuilder;
+use netlink_packet_route::route::RouteType;
 use serde_json::{Map, Value};
 
 use crate::args::Attachment;
@@ -98,12 +96,17 @@ async fn check_pod(
 ) -> Result<()> {
     let eth0 = existing(pod, &attachment.ifname).await?;
     ensure!(mac_of(&eth0) == mac, "{} has MAC {}, not {mac}", attachment.ifname, mac_of(&eth0));
-    let local = route_to(pod, address).await?;
-    ensure!(local.kind == RouteType::Local, "the pod does not have the address {address}");
-    // TEST-NET-1 is nobody's: what leads there is the default route.
-    let default = route_to(pod, Ipv4Addr::new(192, 0, 2, 1)).await?;
+    let local = pod.route(address, None).await?;
     ensure!(
-        default.gateway == Some(conf.gateway()) && default.link == Some(eth0.header.index),
+        local.is_some_and(|it| it.kind == RouteType::Local),
+        "the pod does not have the address {address}"
+    );
+    // TEST-NET-1 is nobody's: what leads there is the default route. The one of this interface,
+    // which need not be the pod's first; without one the kernel takes all for neighbours.
+    let link = eth0.header.index;
+    let default = pod.route(Ipv4Addr::new(192, 0, 2, 1), Some(link)).await?;
+    ensure!(
+        default.is_some_and(|it| it.gateway == Some(conf.gateway()) && it.link == Some(link)),
         "the pod's default route does not lead to {} by {}",
         conf.gateway(),
         attachment.ifname
@@ -116,31 +119,6 @@ async fn existing(netlink: &Netlink, name: &str) -> Result<LinkMessage> {
     let Some(link) = netlink.link(name).await? else { bail!("link {name} is gone") };
     ensure!(link.header.flags.contains(LinkFlags::Up), "link {name} is down");
     Ok(link)
-}
-
-struct Route {
-    kind: RouteType,
-    gateway: Option<Ipv4Addr>,
-    link: Option<u32>,
-}
-
-/// The kernel's choice, as `ip route get` shows it.
-async fn route_to(pod: &Netlink, destination: Ipv4Addr) -> Result<Route> {
-    let message =
-        RouteMessageBuilder::<Ipv4Addr>::new().destination_prefix(destination, 32).build();
-    let answer = pod.request(RouteNetlinkMessage::GetRoute(message), 0).await;
-    let Ok(Some(RouteNetlinkMessage::NewRoute(found))) = answer else {
-        bail!("the pod has no route to {destination}");
-    };
-    let mut route = Route { kind: found.header.kind, gateway: None, link: None };
-    for attribute in &found.attributes {
-        match attribute {
-            RouteAttribute::Gateway(RouteAddress::Inet(gateway)) => route.gateway = Some(*gateway),
-            RouteAttribute::Oif(index) => route.link = Some(*index),
-            _ => {}
-        }
-    }
-    Ok(route)
 }
 
 fn broken(details: String) -> CniError {

@@ -30,8 +30,11 @@ pub fn gc(conf: &NetConf) -> Result<(), CniError> {
         let node = Netlink::open()?;
         let mut errors = Vec::new();
         for lease in stale {
-            let deleted = veth::delete(&node, &lease.host_link).await;
-            if let Err(error) = deleted.and_then(|()| release(conf, Some(lease))) {
+            let removed = async {
+                veth::delete(&node, &lease.host_link).await?;
+                release(&node, conf, Some(lease)).await
+            };
+            if let Err(error) = removed.await {
                 errors.push(format!("{}: {error:#}", lease.address));
             }
         }

@@ -87,7 +87,7 @@ fn a_program_of_another_build_is_replaced_and_its_pods_keep_working() {
     assert_ne!(pinned_id(&node), old_id);
     assert_eq!(attached_id(&node, host_link(&new_result)), pinned_id(&node));
     assert_eq!(attached_id(&node, host_link(&old_result)), old_id);
-    old.run(&node, &["ping", "-c1", "-W2", &plugin::address(&new_result)]).unwrap();
+    plugin::ping(&node, &old, &plugin::address(&new_result));
     let prev = json!({ "prevResult": old_result });
     succeed(&node, CniCall::check(&old, &conf_with(prev)));
 }

@@ -7,7 +7,7 @@ mod plugin;
 use std::os::unix::ffi::OsStrExt as _;
 
 use lab::CniCall;
-use plugin::{add, conf, conf_with, fail, node, succeed, traces};
+use plugin::{conf, conf_with, fail, node, succeed, traces};
 use serde_json::json;
 
 #[test]
@@ -58,6 +58,12 @@ fn odd_variables_are_error_4_and_change_nothing() {
         ("CNI_IFNAME", "eth/0"),
         ("CNI_IFNAME", "eth:0"),
         ("CNI_IFNAME", "eth 0"),
+        ("CNI_IFNAME", "eth%d"),
+        ("CNI_IFNAME", "%"),
+        ("CNI_IFNAME", "all"),
+        ("CNI_IFNAME", "default"),
+        // Its last byte is a no-break space in Latin-1, which the kernel takes for a space.
+        ("CNI_IFNAME", "eth\u{e0}"),
         ("CNI_NETNS", "/run/netns/nowhere"),
         ("CNI_NETNS", "/proc/self/ns/mnt"),
         ("CNI_NETNS", "/proc/self/ns/net"),
@@ -104,10 +110,20 @@ fn wrong_values_are_refused_by_name_and_change_nothing() {
         (7, json!({ "podcidr": "224.0.0.0/8" }), "224.0.0.0/8"),
         (7, json!({ "bridge": "a name too long for a link" }), "bridge"),
         (7, json!({ "bridge": "" }), "bridge"),
+        (7, json!({ "bridge": "br%d" }), "br%d"),
+        (7, json!({ "bridge": "br%%d" }), "br%%d"),
+        (7, json!({ "bridge": "all" }), "all"),
+        (7, json!({ "bridge": "default" }), "default"),
+        (7, json!({ "bridge": ".." }), ".."),
+        (7, json!({ "bridge": "br/0" }), "br/0"),
+        (7, json!({ "bridge": "br:0" }), "br:0"),
+        (7, json!({ "bridge": "br\u{7f}" }), "bridge"),
         (7, json!({ "mtu": 67 }), "67"),
         (7, json!({ "mtu": 65536 }), "65536"),
         (7, json!({ "leaseDir": "relative" }), "leaseDir"),
-        (6, json!({ "cniVersion": 1 }), "cniVersion"),
+        (6, json!({ "cniVersion": 1.0 }), "cniVersion is 1.0: invalid type"),
+        (6, json!({ "name": 5 }), "name is 5"),
+        (6, json!({ "leaseDir": [] }), "leaseDir is []"),
         (6, json!({ "podcidr": 24 }), "podcidr is 24"),
         (6, json!({ "mtu": "1500" }), "mtu"),
         (6, json!({ "mtu": -1 }), "mtu"),
@@ -123,11 +139,49 @@ fn wrong_values_are_refused_by_name_and_change_nothing() {
 }
 
 #[test]
-fn unknown_keys_are_ignored() {
+fn the_specs_keys_are_ignored_in_silence() {
     let node = node();
     let pod = node.sandbox().unwrap();
-    let more = json!({ "ipam": {}, "dns": {}, "capabilities": { "portMappings": true }, "x": [1] });
-    add(&node, &pod, &conf_with(more));
+    let more = json!({
+        "ipam": {}, "dns": {}, "capabilities": { "portMappings": true }, "args": {},
+        "runtimeConfig": {}, "disableCheck": true, "disableGC": true,
+        "loadOnlyInlinedPlugins": true, "cni.dev/attachments": [], "cni.dev/whatever": 1,
+    });
+    let output = succeed(&node, CniCall::add(&pod, &conf_with(more)));
+    assert_eq!(output.stderr, "");
+}
+
+#[test]
+fn an_unknown_key_is_ignored_but_told_of() {
+    let node = node();
+    let cases = [
+        ("ipmasq", Some("ipMasq")),
+        ("ip_masq", Some("ipMasq")),
+        ("podCIDR", Some("podcidr")),
+        ("podcdir", Some("podcidr")),
+        ("brigde", Some("bridge")),
+        ("MTU", Some("mtu")),
+        ("LeaseDirectory", None),
+        ("isGateway", None),
+        ("x", None),
+        ("", None),
+    ];
+    for (key, meant) in cases {
+        let pod = node.sandbox().unwrap();
+        let mut conf = conf();
+        conf[key] = json!([1]);
+        for call in [CniCall::add(&pod, &conf), CniCall::new("STATUS").stdin(conf.to_string())] {
+            let stderr = succeed(&node, call).stderr;
+            assert!(stderr.contains(&format!("{key:?} is unknown")), "{key}: {stderr}");
+            let told = stderr.split_once("did you mean ").map(|(_, it)| it.trim());
+            assert_eq!(told, meant.map(|it| format!("{it:?}?")).as_deref(), "{key}: {stderr}");
+        }
+    }
+    // Also when it is what makes the call fail.
+    let pod = node.sandbox().unwrap();
+    let conf = conf_with(json!({ "podcidr": null, "podCIDR": "10.13.0.0/24" }));
+    let output = node.cni(&CniCall::add(&pod, &conf)).unwrap();
+    assert!(output.stderr.contains(r#"did you mean "podcidr"?"#), "{output:?}");
 }
 
 #[test]

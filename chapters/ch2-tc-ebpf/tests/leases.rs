@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use std::sync::Mutex;
 use std::thread;
 
-use lab::CniCall;
+use lab::{CniCall, Node, feed};
 use plugin::{add, address, assert_no_pod_left, conf, conf_with, del, fail, node, succeed};
 use serde_json::json;
 
@@ -144,4 +144,67 @@ fn an_unusable_lease_dir_is_an_error_that_names_it() {
     let conf = conf_with(json!({ "leaseDir": "/proc/nowhere" }));
     assert!(fail(&node, CniCall::add(&pod, &conf), 5).contains("/proc/nowhere"));
     assert_no_pod_left(&node);
+}
+
+/// Every file and directory below, with its mode; but not a later chapter's agent's.
+fn modes(node: &Node, dir: &str) -> Vec<String> {
+    let find = format!("find {dir} -name .agent -prune -o ! -type s -printf '%y %m %p\\n'");
+    node.sh(&find).unwrap().lines().map(String::from).collect()
+}
+
+fn assert_roots_alone(node: &Node, dir: &str) {
+    let modes = modes(node, dir);
+    assert!(modes.len() >= 4, "{modes:?}");
+    for it in modes {
+        assert!(it.starts_with("d 700 ") || it.starts_with("f 600 "), "{it}");
+    }
+}
+
+#[test]
+fn leases_are_roots_alone_whatever_the_umask_and_whoever_made_them() {
+    let node = node();
+    let mut pods = Vec::new();
+    for umask in ["0", "022", "077"] {
+        let pod = node.sandbox().unwrap();
+        let wrapper = ["sh", "-c", &format!("umask {umask}; exec \"$@\""), "sh"];
+        let call = CniCall::add(&pod, &conf());
+        let mut child = node.start_cni(&call, &wrapper).unwrap();
+        feed(&mut child, call.input()).unwrap();
+        assert!(child.wait().unwrap().success());
+        pods.push(pod);
+        assert_roots_alone(&node, "/run/ebpfcni");
+    }
+    // As an older plugin left them, for whoever comes first.
+    let loosen = "chmod -R a+rX /run/ebpfcni";
+    node.sh(loosen).unwrap();
+    let pod = node.sandbox().unwrap();
+    add(&node, &pod, &conf());
+    assert_roots_alone(&node, "/run/ebpfcni");
+    node.sh(loosen).unwrap();
+    del(&node, &pod, &conf());
+    assert_roots_alone(&node, "/run/ebpfcni");
+}
+
+#[test]
+fn nobody_but_root_can_hold_the_lock() {
+    let node = node();
+    let pod = node.sandbox().unwrap();
+    add(&node, &pod, &conf());
+    let lock = "/run/ebpfcni/ebpfcni/lock";
+    let nobody = ["setpriv", "--reuid=65534", "--clear-groups"];
+    for try_lock in [["flock", lock, "true"], ["flock", "-s", lock]] {
+        let argv = [&nobody[..], &try_lock, &["true"]].concat();
+        assert!(node.run(&argv).is_err(), "{argv:?}");
+    }
+}
+
+#[test]
+fn a_lease_dir_of_somebody_elses_keeps_its_mode() {
+    let node = node();
+    let pod = node.sandbox().unwrap();
+    node.run(&["mkdir", "-m", "0755", "/run/theirs"]).unwrap();
+    let conf = conf_with(json!({ "leaseDir": "/run/theirs" }));
+    add(&node, &pod, &conf);
+    assert_eq!(modes(&node, "/run/theirs")[0], "d 755 /run/theirs");
+    assert_roots_alone(&node, "/run/theirs/ebpfcni");
 }

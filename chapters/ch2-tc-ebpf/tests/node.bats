@@ -18,7 +18,7 @@ setup_file() { go_back; }
   podcidr=$(kubectl get node "$NODE" -o jsonpath='{.spec.podCIDR}')
   ip route get "$(ip_of my-pod)" | grep 'dev bridge0'
   ip route show "$podcidr" | grep 'dev bridge0'
-  kubectl wait pods --namespace=kube-system --selector=k8s-app=kube-dns --for=condition=Ready --timeout=15m
+  kubectl wait pods --namespace=kube-system --selector=k8s-app=kube-dns --for=condition=Ready --timeout="${PATIENCE}s"
   leases_are_the_pods
 }
 
@@ -34,11 +34,11 @@ setup_file() { go_back; }
 @test "pods reach each other and the node, and the node reaches them" {
   installed
   running my-pod my-pod-2
-  in_pod my-pod ping -c1 -W5 "$(ip_of my-pod-2)"
-  in_pod my-pod-2 ping -c1 -W5 "$(ip_of my-pod)"
+  eventually in_pod my-pod ping -c1 -W5 "$(ip_of my-pod-2)"
+  eventually in_pod my-pod-2 ping -c1 -W5 "$(ip_of my-pod)"
   node_ip=$(kubectl get node "$NODE" -o jsonpath='{.status.addresses[?(@.type=="InternalIP")].address}')
-  in_pod my-pod ping -c1 -W5 "$node_ip"
-  ping -c1 -W5 "$(ip_of my-pod)"
+  eventually in_pod my-pod ping -c1 -W5 "$node_ip"
+  eventually ping -c1 -W5 "$(ip_of my-pod)"
 }
 
 @test "pods reach a Service by address and by name, also the pod that is behind it" {
@@ -71,7 +71,7 @@ setup_file() { go_back; }
 @test "thirty pods at once get thirty addresses, and give them back" {
   installed
   kubectl create deployment many --image=busybox:1.35 --replicas=30 -- sleep infinity
-  kubectl rollout status deployment many --timeout=15m
+  kubectl rollout status deployment many --timeout="${PATIENCE}s"
   [ "$(kubectl get pods --selector=app=many -o jsonpath='{range .items[*]}{.status.podIP}{"\n"}{end}' | sort -u | grep -c .)" = 30 ]
   eventually leases_are_the_pods
   kubectl delete deployment many

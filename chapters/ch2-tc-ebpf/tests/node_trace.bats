@@ -24,7 +24,7 @@ teardown() { [ -z "${TRACE-}" ] || rmdir "$TRACE"; }
   running my-pod my-pod-2
   a=$(ip_of my-pod) b=$(ip_of my-pod-2)
   start_trace
-  in_pod my-pod ping -c1 -W5 "$b"
+  eventually in_pod my-pod ping -c1 -W5 "$b"
   eventually grep "TC: Got a packet from $(hex "$a") to $(hex "$b")" "$TRACE/trace"
   eventually grep "TC: Got a packet from $(hex "$b") to $(hex "$a")" "$TRACE/trace"
 }

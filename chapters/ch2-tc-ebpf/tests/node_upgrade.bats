@@ -13,8 +13,8 @@ has_filter() { tc filter show dev "$1" ingress | grep simple_tc_parse; }
   ping -i 0.2 "$(ip_of my-pod)" >"$BATS_TEST_TMPDIR/ping" 3>&- &
   installed
   running my-pod-2
-  in_pod my-pod ping -c1 -W5 "$(ip_of my-pod-2)"
-  in_pod my-pod-2 ping -c1 -W5 "$(ip_of my-pod)"
+  eventually in_pod my-pod ping -c1 -W5 "$(ip_of my-pod-2)"
+  eventually in_pod my-pod-2 ping -c1 -W5 "$(ip_of my-pod)"
   kill -INT $!
   wait $! || true
   grep ' 0% packet loss' "$BATS_TEST_TMPDIR/ping"
@@ -34,7 +34,7 @@ has_filter() { tc filter show dev "$1" ingress | grep simple_tc_parse; }
   link=$(link_of my-pod)
   installed ch1
   running my-pod-2
-  in_pod my-pod-2 ping -c1 -W5 "$(ip_of my-pod)"
+  eventually in_pod my-pod-2 ping -c1 -W5 "$(ip_of my-pod)"
   has_filter "$link"
   kubectl delete pod my-pod --now
   eventually leases_are_the_pods

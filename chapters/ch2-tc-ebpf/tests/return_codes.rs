@@ -42,7 +42,7 @@ fn ok_lets_a_ping_pass_shot_drops_it_and_redirect_sends_it_back() {
     let host_link = result["interfaces"][1]["name"].as_str().unwrap();
     node.run(&["bpftool", "prog", "loadall", PROGRAMS, "/sys/fs/bpf/codes"]).unwrap();
     // Who is where is known: what follows is about the ping alone.
-    a.run(&node, &["ping", "-c1", "-W2", &b_address]).unwrap();
+    plugin::ping(&node, &a, &b_address);
     for pod in [&a, &b] {
         count(&node, pod, &a_address);
     }
@@ -56,7 +56,8 @@ fn ok_lets_a_ping_pass_shot_drops_it_and_redirect_sends_it_back() {
         ))
         .unwrap();
         let before = [counted(&node, &a), counted(&node, &b)];
-        let ping = a.run(&node, &["ping", "-c3", "-i0.01", "-W1", &b_address]);
+        let patience = if answered { "-W20" } else { "-W1" };
+        let ping = a.run(&node, &["ping", "-c3", "-i0.01", patience, &b_address]);
         assert_eq!(ping.is_ok(), answered, "{program}: {ping:?}");
         let arrived = [counted(&node, &a) - before[0], counted(&node, &b) - before[1]];
         let expected = [if comes_back { 3 } else { 0 }, if answered { 3 } else { 0 }];

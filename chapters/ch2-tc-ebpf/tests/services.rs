@@ -38,9 +38,9 @@ fn in_pod<T: Send>(node: &Node, pod: &Sandbox, f: impl FnOnce() -> T + Send) -> 
 /// Who answers under the Service's address, if anybody.
 fn call(node: &Node, pod: &Sandbox) -> std::io::Result<String> {
     in_pod(node, pod, || {
-        let service = "10.96.0.10:80".parse().unwrap();
-        let mut connection = TcpStream::connect_timeout(&service, Duration::from_secs(2))?;
-        connection.set_read_timeout(Some(Duration::from_secs(2)))?;
+        let (service, patience) = ("10.96.0.10:80".parse().unwrap(), Duration::from_secs(20));
+        let mut connection = TcpStream::connect_timeout(&service, patience)?;
+        connection.set_read_timeout(Some(patience))?;
         let mut answer = String::new();
         connection.read_to_string(&mut answer).map(|_| answer)
     })

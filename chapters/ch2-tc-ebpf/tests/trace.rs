@@ -66,16 +66,13 @@ fn a_ping_between_two_pods_is_one_line_for_the_request_and_one_for_the_reply() {
     let [a, b] = [node.sandbox().unwrap(), node.sandbox().unwrap()];
     let a_address = address(&add(&node, &a, &conf));
     let b_address = address(&add(&node, &b, &conf));
-    a.run(&node, &["ping", "-c3", "-i0.01", "-W2", &b_address]).unwrap();
+    a.run(&node, &["ping", "-c3", "-i0.01", "-W20", &b_address]).unwrap();
 
     let line = |from: &str, to: &str| format!("TC: Got a packet from {} to {}", hex(from), hex(to));
     let count =
         |text: &str| trace.lines(&a_address).iter().filter(|line| line.ends_with(text)).count();
     let (request, reply) = (line(&a_address, &b_address), line(&b_address, &a_address));
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while count(&reply) < 3 && Instant::now() < deadline {
-        std::thread::yield_now();
-    }
+    lab::wait_until(Duration::from_secs(20), || count(&reply) >= 3);
     assert_eq!((count(&request), count(&reply)), (3, 3), "{:?}", trace.lines(&a_address));
 }
 

@@ -25,8 +25,11 @@ pub mod rule;
 pub mod verdicts;
 pub mod wanted;
 
+pub mod changes;
 pub mod datapath;
 pub mod engine;
+pub mod filters;
+pub mod grace;
 pub mod waiting;
 
 pub mod events;

@@ -2,11 +2,12 @@
 //!
 //! | request | what it does |
 //! |---|---|
-//! | `GET /v1/healthz` | the agent lives; 503 until it has all it must know |
+//! | `GET /v1/healthz` | the agent lives; 503 until it has all it must know, 500 if the kernel does not do what is wanted |
 //! | `PUT /v1/endpoint/LINK` | a pod's veth is there: answers when the maps are ready for it |
 //! | `DELETE /v1/endpoint/LINK` | it goes |
 //! | `GET /v1/endpoint`, `GET /v1/endpoint/LINK` | who is here |
 //! | `GET /v1/identity` | which labels have which number |
+//! | `GET /v1/manifests` | which manifests have been read, and whether the maps follow them |
 //! | `GET /v1/explain?from=POD&to=POD` | what policies and maps say of a connection |
 //! | `GET /v1/monitor` | drops and new connections, a line each, as they come |
 //! | `GET /metrics` | for Prometheus |
@@ -80,6 +81,9 @@ pub struct EndpointStatus {
     pub egress: Vec<String>,
     /// The rules of the former that let somebody in.
     pub rules: Vec<RuleStatus>,
+    /// Why the kernel does not enforce any of it, if so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<String>,
 }
 
 /// A rule that is in force for an endpoint.

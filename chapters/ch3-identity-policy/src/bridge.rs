@@ -10,12 +10,13 @@ use netlink_packet_route::link::{
     InfoBridge, InfoData, InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
 };
 use nix::errno::Errno;
-use rtnetlink::{AddressMessageBuilder, LinkBridge, LinkUnspec};
+use rtnetlink::{LinkBridge, LinkUnspec};
 
-use crate::config::NetConf;
+use crate::args::is_ifname;
+use crate::config::{NetConf, Network};
 use crate::netlink::{Netlink, RequestError};
 use crate::veth::mac_for;
-use crate::warn;
+use crate::{gateway, warn};
 
 /// Makes the bridge if there is none, mends what is missing on one that is there.
 /// Idempotent and safe to run twice at once: the kernel decides who comes first.
@@ -35,15 +36,7 @@ pub async fn ensure(node: &Netlink, conf: &NetConf) -> Result<LinkMessage> {
         let up = LinkUnspec::new_with_index(bridge.header.index).up().build();
         node.request(RouteNetlinkMessage::SetLink(up), 0).await.context("cannot set bridge up")?;
     }
-    let gateway = AddressMessageBuilder::<std::net::Ipv4Addr>::new()
-        .index(bridge.header.index)
-        .address(conf.gateway(), conf.podcidr.prefix_len())
-        .build();
-    let added = RouteNetlinkMessage::NewAddress(gateway);
-    match node.request(added, NLM_F_CREATE | NLM_F_EXCL).await {
-        Ok(_) | Err(RequestError::Refused(Errno::EEXIST)) => {}
-        Err(error) => return Err(error).context("cannot give the bridge the gateway's address"),
-    }
+    gateway::ensure(node, conf, &bridge).await?;
     enable_forwarding()?;
     Ok(bridge)
 }
@@ -69,6 +62,16 @@ async fn create(node: &Netlink, conf: &NetConf) -> Result<()> {
     Ok(())
 }
 
+/// Are there pods whose ends are up? The bridge has carrier as long as one of its ports has
+/// (`br_port_state_selection`).
+pub async fn has_pods(node: &Netlink, network: &Network) -> Result<bool> {
+    if !is_ifname(&network.bridge) {
+        return Ok(false);
+    }
+    let bridge = node.link(&network.bridge).await?;
+    Ok(bridge.is_some_and(|bridge| bridge.header.flags.contains(LinkFlags::LowerUp)))
+}
+
 /// Is it a bridge at all?
 pub fn is_bridge(link: &LinkMessage) -> bool {
     link.attributes.iter().any(|attribute| match attribute {
@@ -77,13 +80,16 @@ pub fn is_bridge(link: &LinkMessage) -> bool {
     })
 }
 
-/// The node routes for its pods.
-fn enable_forwarding() -> Result<()> {
+/// The node routes for its pods. Somebody may have turned it off again.
+pub fn enable_forwarding() -> Result<()> {
     const IP_FORWARD: &str = "/proc/sys/net/ipv4/ip_forward";
     let forwards =
         fs::read_to_string(IP_FORWARD).with_context(|| format!("cannot read {IP_FORWARD}"))?;
     if forwards.trim() != "1" {
-        fs::write(IP_FORWARD, "1").with_context(|| format!("cannot write {IP_FORWARD}"))?;
+        fs::write(IP_FORWARD, "1").context(
+            "pods do not reach the outside, and net.ipv4.ip_forward cannot be set; run: \
+             sysctl -w net.ipv4.ip_forward=1",
+        )?;
     }
     Ok(())
 }

@@ -15,6 +15,7 @@ use serde::de::DeserializeOwned;
 
 use crate::api::{EndpointStatus, NewEndpoint, Problem, SOCKET};
 use crate::error::{CniError, code};
+use crate::warn;
 
 /// ADD waits for the maps; the agent itself gives up a little earlier, and says why.
 const ADD: Duration = Duration::from_secs(10);
@@ -44,9 +45,37 @@ pub fn endpoint(host_link: &str) -> Result<EndpointStatus> {
     request("GET", &path_of(host_link), None::<&()>, OTHERS)
 }
 
-/// STATUS: is the agent there and ready?
+/// STATUS: is the agent there and ready? That some pod is not protected is told, and no error: a
+/// node that is not ready loses all its pods.
 pub fn healthz() -> Result<()> {
-    get::<serde_json::Value>("/v1/healthz").map(drop)
+    let (is_sound, health) = health()?;
+    if !is_sound {
+        warn(&format!("ebpf-agent says that the kernel does not do what is wanted: {health}"));
+    }
+    Ok(())
+}
+
+/// What is not as it should be, and whether the kernel does what is wanted all the same.
+pub fn health() -> Result<(bool, serde_json::Value)> {
+    match get("/v1/healthz") {
+        Ok(health) => Ok((true, health)),
+        Err(error) => match error.downcast_ref::<Refused>() {
+            Some(refused) if refused.code == "500" => {
+                Ok((false, serde_json::from_str(&refused.body)?))
+            }
+            _ => Err(error),
+        },
+    }
+}
+
+/// The agent says no.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+struct Refused {
+    /// HTTP's status.
+    code: String,
+    body: String,
+    error: String,
 }
 
 /// Any other question.
@@ -133,9 +162,12 @@ fn answer(method: &str, path: &str, body: String, patience: Duration) -> Result<
     let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
     let is_whole = length.is_none_or(|length| length == body.len().to_string());
     ensure!(is_whole, "ebpf-agent's answer to {method} {path} breaks off; does it still run?");
-    if head.split(' ').nth(1) != Some("200") {
+    let code = head.split(' ').nth(1).unwrap_or_default().to_string();
+    if code != "200" {
         let problem = serde_json::from_str::<Problem>(body).map(|problem| problem.error);
-        bail!(problem.unwrap_or_else(|_| head.lines().next().unwrap_or_default().to_string()));
+        let first_line = || head.lines().next().unwrap_or_default().to_string();
+        let error = problem.unwrap_or_else(|_| first_line());
+        bail!(Refused { code, body: body.into(), error });
     }
     Ok(body.to_string())
 }

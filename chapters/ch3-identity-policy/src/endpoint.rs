@@ -47,7 +47,7 @@ pub fn withdraw(lease: &Lease) -> Result<()> {
 pub fn check(host_link: &str, address: Ipv4Addr) -> Result<()> {
     let known = client::endpoint(host_link)?;
     ensure!(known.new.address == address, "ebpf-agent has {} for {host_link}", known.new.address);
-    let entry = maps::endpoint_map()?.get(&maps::key(address), 0);
+    let entry = maps::endpoint(address)?;
     let entry = entry.with_context(|| format!("endpoint_map has no {address}"))?;
     let index = if_nametoindex(host_link).with_context(|| format!("link {host_link} is gone"))?;
     ensure!(

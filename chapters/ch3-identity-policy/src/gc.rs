@@ -30,9 +30,13 @@ pub fn gc(conf: &NetConf) -> Result<(), CniError> {
         let node = Netlink::open()?;
         let mut errors = Vec::new();
         for lease in stale {
-            let withdrawn = endpoint::withdraw(lease);
-            let deleted = veth::delete(&node, &lease.host_link).await;
-            if let Err(error) = withdrawn.and(deleted).and_then(|()| release(conf, Some(lease))) {
+            let removed = async {
+                let withdrawn = endpoint::withdraw(lease);
+                veth::delete(&node, &lease.host_link).await?;
+                withdrawn?;
+                release(&node, conf, Some(lease)).await
+            };
+            if let Err(error) = removed.await {
                 errors.push(format!("{}: {error:#}", lease.address));
             }
         }

@@ -8,15 +8,17 @@ use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write as _};
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
+use netlink_packet_route::route::RouteType;
 use serde_json::{Value, json};
 
 use crate::args::Attachment;
-use crate::config::NetConf;
+use crate::config::{LEASE_DIR, NetConf, Network};
 use crate::error::{CniError, code};
-use crate::lock;
+use crate::netlink::Netlink;
+use crate::{lock, private, warn};
 
 /// The address given last, so that a freed one rests before it is given again.
 const LAST: &str = "last";
@@ -40,14 +42,25 @@ pub struct Leases {
 
 impl Leases {
     /// Makes the directory if need be and takes the lock. Error 11 after 10 s of waiting.
-    pub fn lock(conf: &NetConf) -> Result<Self> {
-        let dir = conf.lease_dir.clone();
+    pub fn lock(network: &Network) -> Result<Self> {
+        let dir = network.lease_dir.clone();
         let unusable = || format!("cannot use leaseDir {}", dir.display());
-        fs::create_dir_all(&dir).with_context(unusable)?;
+        private::make_dir(&dir).with_context(unusable)?;
+        if dir.starts_with(LEASE_DIR) {
+            private::make_dir(Path::new(LEASE_DIR)).with_context(unusable)?;
+        }
         let path = dir.join("lock");
-        let lock = File::create(&path).with_context(unusable)?;
+        let lock = private::file().create(true).open(&path).with_context(unusable)?;
         lock::exclusive(&lock, &path)?;
         Ok(Self { dir, _lock: lock })
+    }
+
+    /// The same, and `None` where there can be no directory: nor is there any lease then.
+    pub fn lock_if_any(network: &Network) -> Result<Option<Self>> {
+        match Self::lock(network) {
+            Err(_) if !network.lease_dir.is_dir() => Ok(None),
+            leases => leases.map(Some),
+        }
     }
 
     // #region lease
@@ -55,7 +68,12 @@ impl Leases {
     ///
     /// Error 11 if there is none. An attachment that has a lease already is refused: this is
     /// where a repeated ADD ends, before it can touch what the first one made.
-    pub fn reserve(&self, conf: &NetConf, attachment: &Attachment) -> Result<Lease> {
+    pub async fn reserve(
+        &self,
+        node: &Netlink,
+        conf: &NetConf,
+        attachment: &Attachment,
+    ) -> Result<Lease> {
         let host_link = attachment.host_link();
         let taken = self.all()?;
         if let Some(lease) = taken.iter().find(|lease| lease.host_link == host_link) {
@@ -65,7 +83,7 @@ impl Leases {
             );
             return Err(CniError::new(code::PLUGIN_FAILURE, "already connected", details).into());
         }
-        let Some(address) = self.next_free(conf, &taken) else {
+        let Some(address) = self.next_free(node, conf, &taken).await? else {
             return Err(CniError::new(code::TRY_AGAIN_LATER, "no free address", full(conf)).into());
         };
         let lease = Lease { address, host_link };
@@ -76,10 +94,11 @@ impl Leases {
         });
         let path = self.dir.join(lease.file_name());
         let unwritable = || format!("cannot write lease {}", path.display());
-        let mut file = File::create_new(&path).with_context(unwritable)?;
-        let written = file
-            .write_all(format!("{content}\n").as_bytes())
-            .and_then(|()| fs::write(self.dir.join(LAST), address.to_string()));
+        let mut file = private::file().create_new(true).open(&path).with_context(unwritable)?;
+        let written = file.write_all(format!("{content}\n").as_bytes()).and_then(|()| {
+            let mut last = private::file().create(true).truncate(true).open(self.dir.join(LAST))?;
+            last.write_all(address.to_string().as_bytes())
+        });
         if let Err(error) = written {
             let _ = fs::remove_file(&path);
             return Err(error).with_context(unwritable);
@@ -99,20 +118,9 @@ impl Leases {
         }
     }
 
-    /// All leases. Files with other names are none of ours.
+    /// All leases.
     pub fn all(&self) -> Result<Vec<Lease>> {
-        let unreadable = || format!("cannot read leaseDir {}", self.dir.display());
-        let mut leases = Vec::new();
-        for entry in fs::read_dir(&self.dir).with_context(unreadable)? {
-            let name = entry.with_context(unreadable)?.file_name();
-            let parts = name.to_str().and_then(|name| name.split_once('@'));
-            if let Some((address, host_link)) = parts
-                && let Ok(address) = address.parse()
-            {
-                leases.push(Lease { address, host_link: host_link.to_string() });
-            }
-        }
-        Ok(leases)
+        read(&self.dir)
     }
 
     /// The lease that goes with a host link.
@@ -120,26 +128,36 @@ impl Leases {
         Ok(self.all()?.into_iter().find(|lease| lease.host_link == host_link))
     }
 
-    // #region next_free
     /// The first free address after the last one given, coming round at the network's end.
-    /// Not to be had: network, gateway (the first) and broadcast address. `None`: all `taken`.
-    pub fn next_free(&self, conf: &NetConf, taken: &[Lease]) -> Option<Ipv4Addr> {
+    /// Not to be had: network, gateway (the first) and broadcast address. `None`: all taken.
+    pub async fn next_free(
+        &self,
+        node: &Netlink,
+        conf: &NetConf,
+        taken: &[Lease],
+    ) -> Result<Option<Ipv4Addr>> {
+        // #region next_free
         let first = u32::from(conf.gateway()) + 1;
         let count = u32::from(conf.podcidr.broadcast()) - first;
         let last = fs::read_to_string(self.dir.join(LAST)).unwrap_or_default();
         let last = last.parse().map_or(0, |last: Ipv4Addr| u32::from(last));
         let start = if (first..first + count).contains(&last) { last - first + 1 } else { 0 };
         let taken: HashSet<_> = taken.iter().map(|lease| lease.address).collect();
-        let mut candidates = (0..count).map(|i| Ipv4Addr::from(first + (start + i) % count));
-        candidates.find(|address| !taken.contains(address))
+        let candidates = (0..count).map(|i| Ipv4Addr::from(first + (start + i) % count));
+        for address in candidates.filter(|address| !taken.contains(address)) {
+            if !is_in_use(node, address).await? {
+                return Ok(Some(address));
+            }
+        }
+        Ok(None)
+        // #endregion next_free
     }
-    // #endregion next_free
 }
 
 impl Lease {
     /// Does the file name another container? A damaged file names nobody: its name decides.
-    pub fn is_of_another(&self, conf: &NetConf, attachment: &Attachment) -> bool {
-        let content = fs::read(conf.lease_dir.join(self.file_name())).unwrap_or_default();
+    pub fn is_of_another(&self, network: &Network, attachment: &Attachment) -> bool {
+        let content = fs::read(network.lease_dir.join(self.file_name())).unwrap_or_default();
         let owner: Value = serde_json::from_slice(&content).unwrap_or_default();
         let differs = |key: &str, ours: &str| owner[key].as_str().is_some_and(|it| it != ours);
         differs("containerID", &attachment.container_id) || differs("ifname", &attachment.ifname)
@@ -148,6 +166,34 @@ impl Lease {
     fn file_name(&self) -> String {
         format!("{}@{}", self.address, self.host_link)
     }
+}
+
+/// Leases may be lost, by another `name` or with their directory. The kernel forgets nothing: a
+/// pod's host end has the pod's address for a second name, and there is a route to what the node
+/// has itself, or takes for a broadcast.
+async fn is_in_use(node: &Netlink, address: Ipv4Addr) -> Result<bool> {
+    if node.link(&address.to_string()).await?.is_some() {
+        warn(&format!("{address} is in use without a lease: see ip link show {address}"));
+        return Ok(true);
+    }
+    let route = node.route(address, None).await?;
+    Ok(route.is_some_and(|it| matches!(it.kind, RouteType::Local | RouteType::Broadcast)))
+}
+
+/// The leases in a directory. Files with other names are none of ours.
+pub fn read(dir: &Path) -> Result<Vec<Lease>> {
+    let unreadable = || format!("cannot read leaseDir {}", dir.display());
+    let mut leases = Vec::new();
+    for entry in fs::read_dir(dir).with_context(unreadable)? {
+        let name = entry.with_context(unreadable)?.file_name();
+        let parts = name.to_str().and_then(|name| name.split_once('@'));
+        if let Some((address, host_link)) = parts
+            && let Ok(address) = address.parse()
+        {
+            leases.push(Lease { address, host_link: host_link.to_string() });
+        }
+    }
+    Ok(leases)
 }
 
 /// What to tell when every address is taken.

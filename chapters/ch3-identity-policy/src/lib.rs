@@ -7,12 +7,15 @@ pub mod args;
 pub mod config;
 pub mod error;
 pub mod result;
+pub mod spelling;
 pub mod version;
 
 pub mod lease;
 pub mod lock;
 pub mod netlink;
 pub mod netns;
+pub mod networks;
+pub mod private;
 
 pub mod api;
 pub mod client;
@@ -20,7 +23,11 @@ pub mod endpoint;
 pub mod maps;
 
 pub mod bridge;
+pub mod forward;
+pub mod gateway;
+pub mod iptables;
 pub mod masquerade;
+pub mod nftables;
 pub mod tc;
 pub mod veth;
 

@@ -4,7 +4,13 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use ch3_identity_policy::{
-    add, args::Request, check, config, config::NetConf, del, error::CniError, gc, status, version,
+    add,
+    args::Request,
+    check,
+    config::{self, NetConf, Network},
+    del,
+    error::CniError,
+    gc, status, version,
 };
 use serde_json::Value;
 
@@ -23,21 +29,28 @@ fn main() -> ExitCode {
     }
 }
 
-// #region answer
 fn answer(input: Result<Value, CniError>, asked: &str) -> Result<Option<Value>, CniError> {
     let request = Request::from_env(|name| std::env::var_os(name))?;
     if request == Request::Version {
         return Ok(Some(version::report(asked)));
     }
-    let conf = NetConf::parse(input?)?;
-    conf.version.allows(&request)?;
+    // #region answer
+    let conf = input?;
+    config::version(&conf)?.allows(&request)?;
     let silent = |()| None;
     match &request {
-        Request::Add { attachment, netns } => add::add(&conf, attachment, netns).map(Some),
-        Request::Check { attachment, netns } => check::check(&conf, attachment, netns).map(silent),
-        Request::Del { attachment } => del::del(&conf, attachment).map(silent),
-        Request::Gc => gc::gc(&conf).map(silent),
-        Request::Status | Request::Version => status::status(&conf).map(silent),
+        Request::Add { attachment, netns } => {
+            add::add(&NetConf::parse(conf)?, attachment, netns).map(Some)
+        }
+        Request::Check { attachment, netns } => {
+            check::check(&NetConf::parse(conf)?, attachment, netns).map(silent)
+        }
+        // Also with a configuration that ADD refuses: else the pod could never go.
+        Request::Del { attachment } => {
+            del::del(Network::parse(&conf).ok().as_ref(), attachment).map(silent)
+        }
+        Request::Gc => gc::gc(&NetConf::parse(conf)?).map(silent),
+        Request::Status | Request::Version => status::status(&NetConf::parse(conf)?).map(silent),
     }
+    // #endregion answer
 }
-// #endregion answer

@@ -1,14 +1,20 @@
 //! Requests to the kernel over rtnetlink, each of which ends in the kernel's own word.
 
+use std::net::Ipv4Addr;
+
 use anyhow::{Context as _, Result};
 use futures_util::StreamExt as _;
-use netlink_packet_core::{NLM_F_ACK, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
-use netlink_packet_route::RouteNetlinkMessage;
-use netlink_packet_route::link::{
-    AfSpecInet6, AfSpecUnspec, In6AddrGenMode, LinkAttribute, LinkExtentMask, LinkMessage,
+use netlink_packet_core::{
+    NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload,
 };
+use netlink_packet_route::address::AddressMessage;
+use netlink_packet_route::link::{
+    AfSpecInet6, AfSpecUnspec, In6AddrGenMode, LinkAttribute, LinkExtentMask, LinkMessage, Prop,
+};
+use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteType};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use nix::errno::Errno;
-use rtnetlink::{Handle, LinkUnspec, new_connection};
+use rtnetlink::{Handle, LinkUnspec, RouteMessageBuilder, new_connection};
 
 /// Why a request did not succeed.
 #[derive(Debug, thiserror::Error)]
@@ -60,7 +66,24 @@ impl Netlink {
         Err(RequestError::NoAnswer)
     }
 
-    /// One link by name, or `None`. Never a dump: those fail when links come and go (EINTR).
+    /// Changes a link, and keeps it without IPv6: the kernel shall give it no link-local address.
+    /// It refuses to hear of that where it does no IPv6 itself: with `ipv6.disable=1`, and on a
+    /// link whose MTU is below 1280.
+    pub async fn change(
+        &self,
+        message: fn(LinkMessage) -> RouteNetlinkMessage,
+        link: LinkMessage,
+    ) -> Result<(), RequestError> {
+        let mut without = link.clone();
+        without.attributes.push(no_ipv6_link_local());
+        match self.request(message(without), 0).await {
+            Err(RequestError::Refused(Errno::EAFNOSUPPORT)) => self.request(message(link), 0).await,
+            changed => changed,
+        }
+        .map(drop)
+    }
+
+    /// One link by its name or its second one, or `None`. Never a dump: those fail when links come and go (EINTR).
     pub async fn link(&self, name: &str) -> Result<Option<LinkMessage>> {
         let mut message = LinkUnspec::new_with_name(name).build();
         // Counters are the larger half of the answer, and nobody here reads them.
@@ -72,6 +95,72 @@ impl Netlink {
             Err(error) => Err(error).with_context(|| format!("cannot look up link {name}")),
         }
     }
+
+    /// The kernel's choice for a destination, as `ip route get` shows it, by one link or by any;
+    /// `None` if there is no route.
+    pub async fn route(&self, to: Ipv4Addr, link: Option<u32>) -> Result<Option<Route>> {
+        let mut message = RouteMessageBuilder::<Ipv4Addr>::new().destination_prefix(to, 32);
+        if let Some(link) = link {
+            message = message.output_interface(link);
+        }
+        let found = match self.request(RouteNetlinkMessage::GetRoute(message.build()), 0).await {
+            Ok(Some(RouteNetlinkMessage::NewRoute(found))) => found,
+            Ok(_) | Err(RequestError::Refused(_)) => return Ok(None),
+            Err(error) => return Err(error).with_context(|| format!("cannot ask for {to}")),
+        };
+        let mut route = Route { kind: found.header.kind, gateway: None, link: None };
+        for attribute in &found.attributes {
+            match attribute {
+                RouteAttribute::Gateway(RouteAddress::Inet(it)) => route.gateway = Some(*it),
+                RouteAttribute::Oif(index) => route.link = Some(*index),
+                _ => {}
+            }
+        }
+        Ok(Some(route))
+    }
+
+    /// Gives a link a second name (`ip link property add … altname …`). No other link can have it.
+    pub async fn add_name(&self, link: &str, name: &str) -> Result<(), RequestError> {
+        let mut message = LinkUnspec::new_with_name(link).build();
+        message.attributes.push(LinkAttribute::PropList(vec![Prop::AltIfName(name.into())]));
+        let flags = NLM_F_CREATE | NLM_F_EXCL;
+        self.request(RouteNetlinkMessage::NewLinkProp(message), flags).await.map(drop)
+    }
+
+    /// The IPv4 addresses of a link. The kernel has only a dump for that, of which links that come
+    /// and go, or a socket that breaks, may hide a part.
+    pub async fn addresses(&self, index: u32) -> Result<Vec<AddressMessage>> {
+        let mut message = AddressMessage::default();
+        message.header.family = AddressFamily::Inet;
+        let mut request = NetlinkMessage::from(RouteNetlinkMessage::GetAddress(message));
+        request.header.flags = NLM_F_REQUEST | NLM_F_DUMP;
+        let mut answers = self.0.clone().request(request).map_err(|_| RequestError::NoAnswer)?;
+        let mut addresses = Vec::new();
+        while let Some(answer) = answers.next().await {
+            match answer.payload {
+                NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewAddress(address)) => {
+                    addresses.push(address);
+                }
+                NetlinkPayload::Error(error) => {
+                    return Err(RequestError::Refused(Errno::from_raw(-error.raw_code())).into());
+                }
+                _ => {}
+            }
+        }
+        addresses.retain(|address| address.header.index == index);
+        Ok(addresses)
+    }
+}
+
+/// What [`Netlink::route`] finds.
+#[derive(Debug)]
+pub struct Route {
+    /// For instance `Local` if the address is our own.
+    pub kind: RouteType,
+    /// Who takes it further.
+    pub gateway: Option<Ipv4Addr>,
+    /// By which link it leaves.
+    pub link: Option<u32>,
 }
 
 /// Runs requests on this thread; the plugin has no other.
@@ -105,7 +194,7 @@ pub fn mtu_of(link: &LinkMessage) -> u32 {
 }
 
 /// Keeps the kernel from giving a link an IPv6 link-local address when it comes up.
-pub fn no_ipv6_link_local() -> LinkAttribute {
+fn no_ipv6_link_local() -> LinkAttribute {
     LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet6(vec![AfSpecInet6::AddrGenMode(
         In6AddrGenMode::None,
     )])])

@@ -7,20 +7,22 @@ use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::mem::MaybeUninit;
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::path::Path;
 use std::sync::Mutex;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use aya::maps::MapInfo;
 use libbpf_rs::skel::{OpenSkel, SkelBuilder as _};
 use libbpf_rs::{
     PrintLevel, ProgramHandle, TC_EGRESS, TC_INGRESS, TcAttachPoint, TcHook, TcHookBuilder,
+    libbpf_sys,
 };
 use nix::net::if_::if_nametoindex;
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 
 use crate::lock;
-use crate::maps::GLOBALS;
+use crate::maps::{GLOBALS, MAPS};
 
 mod skeleton {
     #![allow(missing_docs, missing_debug_implementations, clippy::all, clippy::restriction)]
@@ -43,31 +45,51 @@ pub struct Programs {
 }
 
 impl Programs {
-    /// Each program with its hook, as seen from the node: what the pod sends comes in.
-    fn hooks(&self, host_link: &str) -> Result<[(&'static str, TcHook); 2]> {
+    /// Each program with its hook, as seen from the node: what the pod sends comes in. `to_pod` is
+    /// the first: with `from_pod` alone, the pod would be open to whoever is no pod of this node.
+    fn hooks(&self, host_link: &str) -> Result<[(&ProgramHandle, TcHook); 2]> {
         Ok([
-            ("from_pod", hook(&self.from_pod, TC_INGRESS, host_link)?),
-            ("to_pod", hook(&self.to_pod, TC_EGRESS, host_link)?),
+            (&self.to_pod, hook(&self.to_pod, TC_EGRESS, host_link)?),
+            (&self.from_pod, hook(&self.from_pod, TC_INGRESS, host_link)?),
         ])
+    }
+
+    fn are_at(&self, host_link: &str) -> Result<bool> {
+        let is_at = |(program, mut hook): (&ProgramHandle, TcHook)| {
+            hook.query().is_ok_and(|id| id == program.id())
+        };
+        Ok(self.hooks(host_link)?.into_iter().all(is_at))
     }
 }
 
 // #region attach
-/// Attaches the programs to a host end. Fixed handle and priority and "replace": done twice,
-/// each is still there once. Without an endpoint in the map they drop all but ARP on its way in.
-pub fn attach(host_link: &str) -> Result<()> {
-    for (name, mut hook) in programs()?.hooks(host_link)? {
-        hook.create().with_context(|| format!("cannot make clsact on {host_link}"))?;
-        hook.attach()
-            .with_context(|| format!("cannot attach {name} to {host_link}: {}", said()))?;
+/// Attaches the programs to a host end, unless they are there, and says whether it had to. Fixed
+/// handle and priority and "replace": the kernel puts a program in another one's place in one step,
+/// so an upgrade leaves no gap. Without an endpoint in the map they drop all but ARP on its way in.
+pub fn attach(host_link: &str) -> Result<bool> {
+    let programs = programs()?;
+    if programs.are_at(host_link)? {
+        return Ok(false);
     }
-    Ok(())
+    for (program, mut hook) in programs.hooks(host_link)? {
+        hook.create().with_context(|| format!("cannot make clsact on {host_link}"))?;
+        hook.attach().with_context(|| {
+            format!("cannot attach {} to {host_link}: {}", program.name().display(), said())
+        })?;
+    }
+    // A qdisc `ingress` in clsact's place takes a filter for egress as well, and runs it on ingress.
+    ensure!(
+        programs.are_at(host_link)?,
+        "the qdisc of {host_link} is no clsact; run: tc qdisc del dev {host_link} ingress"
+    );
+    Ok(true)
 }
 // #endregion attach
 
-/// CHECK: are there filters? An older plugin's programs are too: they work until the pod ends.
+/// CHECK: are there filters? An older plugin's programs are too: the agent will replace them.
 pub fn check(host_link: &str) -> Result<()> {
-    for (name, mut hook) in programs()?.hooks(host_link)? {
+    for (program, mut hook) in programs()?.hooks(host_link)? {
+        let name = program.name().display();
         ensure!(hook.query().is_ok(), "{host_link} has no eBPF filter {name}");
     }
     Ok(())
@@ -100,13 +122,43 @@ pub fn programs() -> Result<Programs> {
     load_and_pin()
 }
 
-/// The pinned programs, if they are of this build: older ones are never attached to a new pod.
+/// The pinned programs, if they are of this build, and if the pinned maps are theirs: others are
+/// never attached.
 fn pinned() -> Result<Option<Programs>> {
     let Some(from_pod) = program_at(FROM_POD, "from_pod")? else { return Ok(None) };
     let Some(to_pod) = program_at(TO_POD, "to_pod")? else { return Ok(None) };
     let programs = Programs { from_pod, to_pod };
     let is_ours = fs::read_link(STAMP).is_ok_and(|text| text.as_os_str() == stamp(&programs));
-    Ok(is_ours.then_some(programs))
+    Ok((is_ours && have_the_pinned_maps(&programs)?).then_some(programs))
+}
+
+/// Somebody may have removed the maps' pins, or mounted another bpffs: then what the agent writes is
+/// not what these programs read.
+fn have_the_pinned_maps(programs: &Programs) -> Result<bool> {
+    let (from_pod, to_pod) = (map_ids(&programs.from_pod)?, map_ids(&programs.to_pod)?);
+    let is_pinned = |name: &&str| {
+        let map = MapInfo::from_pin(format!("{GLOBALS}/{name}"));
+        map.is_ok_and(|map| from_pod.contains(&map.id()) && to_pod.contains(&map.id()))
+    };
+    Ok(MAPS.iter().all(is_pinned))
+}
+
+/// The maps of a program. By its descriptor: to open one by its id takes CAP_SYS_ADMIN, which the
+/// agent has not.
+fn map_ids(program: &ProgramHandle) -> Result<Vec<u32>> {
+    let mut ids = vec![0; 64];
+    let mut info = libbpf_sys::bpf_prog_info {
+        nr_map_ids: 64,
+        map_ids: ids.as_mut_ptr() as u64,
+        ..Default::default()
+    };
+    let mut length = size_of_val(&info) as u32;
+    let fd = program.as_fd().as_raw_fd();
+    // SAFETY: info and length live through the call, and ids has room for as many as info says.
+    let failed = unsafe { libbpf_sys::bpf_prog_get_info_by_fd(fd, &mut info, &mut length) };
+    ensure!(failed == 0, "cannot look at a program: {}", std::io::Error::last_os_error());
+    ids.truncate(info.nr_map_ids as usize);
+    Ok(ids)
 }
 
 fn program_at(pin: &str, name: &str) -> Result<Option<ProgramHandle>> {
@@ -162,8 +214,8 @@ fn refusal(error: &libbpf_rs::Error) -> anyhow::Error {
             "this process may not load eBPF programs: it needs CAP_BPF and CAP_NET_ADMIN".into()
         }
         _ if said().contains("couldn't reuse pinned map") => format!(
-            "a pinned map has another layout than this build's: delete the node's pods, then \
-             run: rm -r {GLOBALS}"
+            "a pinned map has another layout than this build's; run: rm -r {GLOBALS} (pods keep \
+             the last policies until the agent has filled new maps)"
         ),
         _ => "the kernel refused the eBPF programs".into(),
     };

@@ -53,7 +53,7 @@ fn a_restart_keeps_identities_and_endpoints_and_does_not_flush() {
     let state = || (ask(&node, "endpoint list -o json"), ask(&node, "bpf endpoint list -o json"));
     let before = state();
     let mut pings = friend.command(&node, "ping").unwrap();
-    pings.args(["-i0.01", "-c100", "-W1", "-q", &victim.ip.unwrap().to_string()]);
+    pings.args(["-i0.01", "-c100", "-W20", "-q", &victim.ip.unwrap().to_string()]);
     let pings = pings.stdout(std::process::Stdio::piped()).spawn().unwrap();
     for stop in [Node::stop_agent, Node::kill_agent, Node::stop_agent] {
         stop(&node).unwrap();
@@ -103,10 +103,12 @@ fn labels_that_no_policy_asks_about_and_that_differ_everywhere_make_no_identitie
 fn an_address_whose_owner_is_still_there_is_nobody_elses() {
     let node = ready_node();
     let pod = run(&node, "victim");
-    // Another network with the same addresses.
-    let twin = conf_with(json!({ "name": "twin", "bridge": "bridge1", "ipMasq": false }));
+    // Nobody but the agent knows any more: an older plugin's pod, whose lease was lost.
+    let host_link = "$(ip -o link show 10.13.0.2 | sed 's/^[0-9]*: //; s/@.*//')";
+    node.sh(&format!("ip link property del dev {host_link} altname 10.13.0.2")).unwrap();
+    node.run(&["rm", "-r", "/run/ebpfcni/ebpfcni"]).unwrap();
     let sandbox = node.sandbox().unwrap();
-    let message = fail(&node, CniCall::add(&sandbox, &twin), 11);
+    let message = fail(&node, CniCall::add(&sandbox, &conf()), 11);
     assert!(message.contains("10.13.0.2 belongs to veth"), "{message}");
     assert!(reaches(&node, &run(&node, "friend"), &pod));
 }

@@ -111,8 +111,10 @@ fn an_icmp_error_quotes_a_known_connection() {
     let error = |quoted: &[u8]| s.ip(&s.attacker, &s.victim, ICMP, &icmp(3, 0, quoted));
     let unrelated = "unrelated ICMP error";
     s.passes(&s.victim, "a question", s.ip(&s.victim, &s.attacker, UDP, &udp(6000, 53)));
+    s.passes(&s.victim, "another", s.ip(&s.victim, &s.friend, UDP, &udp(6000, 53)));
     for (what, quoted) in [
         ("nothing", vec![]),
+        ("what was sent to another", quote(victim, ip(&s.friend), UDP, &udp(6000, 53))),
         ("half a header", quote(victim, me, UDP, &[])[..12].to_vec()),
         ("no ports", quote(victim, me, UDP, &[])),
         ("another port", quote(victim, me, UDP, &udp(6001, 53))),

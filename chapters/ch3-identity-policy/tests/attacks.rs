@@ -90,7 +90,7 @@ fn nobody_answers_arp_for_another() {
     // Honest ones pass: the victim answers who asks, and a probe for the own address.
     let sandbox = s.attacker.sandbox.as_ref().unwrap();
     sandbox.run(&s.node, &["ip", "neigh", "flush", "all"]).unwrap();
-    sandbox.run(&s.node, &["ping", "-c1", "-W2", &ip(&s.bystander).to_string()]).unwrap();
+    sandbox.ping(&s.node, ip(&s.bystander)).unwrap();
     let before = s.monitor.count(|event| event.reason == spoofed);
     send(&s.node, &s.attacker, &say((mac(me), nobody), me, mac(me), 1));
     s.dropped(&s.attacker, "after it", spoofed, say((mac(friend), friend), victim, mac(me), 1));

@@ -162,7 +162,7 @@ fn s20_a_one_way_stream_of_datagrams_ends_with_its_policy_and_loses_nothing_befo
         let (goes_on, end) = mpsc::channel::<()>();
         scope.spawn(move || {
             while end.try_recv() == Err(TryRecvError::Empty) {
-                assert!(arrives(SETTLE), "it is not concerned");
+                assert!(arrives(DEADLINE), "it is not concerned");
             }
         });
         for n in 0..5 {

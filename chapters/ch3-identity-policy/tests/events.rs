@@ -65,6 +65,7 @@ fn an_allowed_packet_is_counted_once_by_the_entry_that_allows_it() {
             shot.len() as u64
         })
         .sum();
+    lab::wait_until(raw::PATIENCE, || counted().first().is_some_and(|it| it["packets"] == 5));
     let rows = counted();
     assert_eq!(rows.len(), 1, "{rows:#?}");
     assert_eq!(rows[0]["source_labels"], "app=frontend");
@@ -90,11 +91,14 @@ fn what_is_dropped_has_not_come_as_far_as_the_bridge() {
         send(&node, &frontend, &datagram(&frontend, &backend, (port, 53)));
         send(&node, &other, &datagram(&other, &backend, (port, 53)));
     }
-    let rules = node.run(&["nft", "list", "table", "bridge", "early"]).unwrap();
+    let rules = || node.run(&["nft", "list", "table", "bridge", "early"]).unwrap();
+    let is_dropped = || tc_dropped(&node, &other) >= before + 5;
+    lab::wait_until(raw::PATIENCE, || is_dropped() && rules().contains("packets 5 "));
+    let rules = rules();
     let counters: Vec<_> = rules.lines().filter(|line| line.contains("counter")).collect();
     assert!(counters[0].contains("packets 5 "), "{rules}");
     assert!(counters[1].contains("packets 0 "), "{rules}");
-    assert!(tc_dropped(&node, &other) >= before + 5, "TC has counted them");
+    assert!(is_dropped(), "TC has counted them");
 }
 
 /// What TC has dropped on the host end of a pod's veth, as `tc -s` says it.

@@ -3,9 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails should panic")]
 
 mod plugin;
+mod scene;
 
 use lab::{CniCall, Node};
 use plugin::{add, conf, conf_with, del, fail, node, succeed, traces};
+use scene::eventually;
 use serde_json::{Value, json};
 
 /// Both programs with the side of the veth that each is on.
@@ -80,6 +82,7 @@ fn check_asks_for_each_filter_and_del_takes_them_along() {
         let result = add(&node, &pod, &conf());
         let check = CniCall::check(&pod, &conf_with(json!({ "prevResult": result })));
         succeed(&node, check.clone());
+        node.kill_agent().unwrap(); // it would attach it anew
         node.run(&["tc", "filter", "del", "dev", host_link(&result), side]).unwrap();
         let complaint = format!("no eBPF filter {}", name.replace('-', "_"));
         assert!(fail(&node, check, 100).contains(&complaint));
@@ -100,8 +103,11 @@ fn programs_of_another_build_are_replaced_and_their_pods_keep_working() {
     let new_result = add(&node, &new, &conf());
     assert_ne!(pinned_ids(&node), old_ids);
     assert_eq!(attached_ids(&node, host_link(&new_result)), pinned_ids(&node));
-    assert_eq!(attached_ids(&node, host_link(&old_result)), old_ids);
-    old.run(&node, &["ping", "-c1", "-W2", &plugin::address(&new_result)]).unwrap();
+    // The agent puts the new ones in the place of the old.
+    eventually("the old pod's filters are the new programs", || {
+        attached_ids(&node, host_link(&old_result)) == pinned_ids(&node)
+    });
+    plugin::ping(&node, &old, &plugin::address(&new_result));
     let prev = json!({ "prevResult": old_result });
     succeed(&node, CniCall::check(&old, &conf_with(prev)));
 }

@@ -76,7 +76,7 @@ fn a_full_endpoint_map_refuses_a_new_pod_says_so_and_recovers() {
     let remote = remote_pod(0, &addresses.join(", "));
     node.write_manifest("remote.yaml", &remote).unwrap();
     wait_for_problem(&node, Some("endpoint_map: it is full; what is left out is denied"));
-    old.run(&node, &["ping", "-c1", "-W2", "10.13.0.1"]).unwrap();
+    old.ping(&node, "10.13.0.1").unwrap();
     // There is no room for it.
     let pod = node.run_pod(PodSpec::new("new"));
     assert!(pod.is_err(), "{pod:?}");
@@ -84,7 +84,7 @@ fn a_full_endpoint_map_refuses_a_new_pod_says_so_and_recovers() {
     wait_for_problem(&node, None);
     node.sync().unwrap();
     let new = node.pod("default", "new").unwrap();
-    new.run(&node, &["ping", "-c1", "-W2", &old.ip.unwrap().to_string()]).unwrap();
+    new.ping(&node, old.ip.unwrap()).unwrap();
 }
 
 #[test]
@@ -101,11 +101,10 @@ fn a_full_identity_space_keeps_a_new_pod_out_says_so_and_recovers() {
     assert!((0..65_536).any(|number| identities.get(&labels(number)).is_none()), "not full");
     identities.save().unwrap();
     node.start_agent(Path::new(AGENT)).unwrap();
-    let reaches_old = || node.run(&["ping", "-c1", "-W1", &old.ip.unwrap().to_string()]).is_ok();
     let refused = std::thread::scope(|scope| {
         let new = scope.spawn(|| node.run_pod(PodSpec::new("new").label("app", "new")));
         wait_for_problem(&node, Some("all identities are taken"));
-        assert!(reaches_old());
+        node.ping(old.ip.unwrap()).unwrap();
         new.join().unwrap().unwrap_err()
     });
     assert!(format!("{refused:#}").contains("all identities are taken"), "{refused:#}");

@@ -41,7 +41,7 @@ fn a_manifest_that_never_parsed_keeps_it_from_ready_and_adds_wait() {
     assert!(!traces(&node).contains("veth"));
     assert_eq!(ask(&node, "bpf policy get -o json"), json!([]), "nothing was decided");
     node.write_manifest("networkpolicy_default_x.yaml", FRIENDS_ONLY).unwrap();
-    node.wait_for_agent(Duration::from_secs(10)).unwrap();
+    node.wait_for_agent(Duration::from_secs(60)).unwrap();
     add(&node, &pod, &conf());
 }
 

@@ -8,6 +8,7 @@ mod probe;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -22,7 +23,7 @@ const GUESTS: [&str; 3] = ["x/friend", "x/stranger", "192.0.2.2"];
 const POLICY: &str = "{ podSelector: { matchLabels: { pod: new } }, policyTypes: [Ingress, Egress],
                         ingress: [{ from: [{ podSelector: { matchLabels: { pod: friend } } }] }] }";
 
-/// From ADD's return to the first answer.
+/// From ADD's return to the first answer, if nobody else needs the processor.
 const AT_ONCE: Duration = Duration::from_millis(100);
 
 /// The plugin with a slow kernel: between any two of its steps is time to get through.
@@ -116,28 +117,29 @@ impl<'a> NewPod<'a> {
         Some(guest.ip())
     }
 
-    /// Adds the pod while everybody tries to get in, and it to get out. Returns who got in, and
-    /// how long after ADD had returned the friend was answered.
-    fn add_amid_all(&self, wrapper: &[&str]) -> (BTreeSet<IpAddr>, Option<Duration>) {
+    /// Adds the pod while everybody tries to get in, and it to get out, until these have got in.
+    /// Returns who did, and how long after ADD had returned the friend was answered.
+    fn add_amid_all(
+        &self,
+        wrapper: &[&str],
+        expected: &BTreeSet<IpAddr>,
+    ) -> (BTreeSet<IpAddr>, Duration) {
+        let (guests, answered) = (Mutex::<BTreeSet<IpAddr>>::default(), OnceLock::new());
         let on = &AtomicBool::new(true);
         let goes_on = || on.load(Ordering::Relaxed);
         thread::scope(|scope| {
             let _goes_on = GoesOn(on);
-            let came = scope.spawn(|| {
-                let mut guests = BTreeSet::new();
+            scope.spawn(|| {
                 while goes_on() {
-                    guests.extend(self.welcome());
+                    guests.lock().unwrap().extend(self.welcome());
                 }
-                guests
             });
-            let answered = scope.spawn(|| {
-                let mut answered = None;
+            scope.spawn(|| {
                 while goes_on() {
                     if self.is_answered(&self.guests[0]) {
-                        answered.get_or_insert_with(Instant::now);
+                        answered.get_or_init(Instant::now);
                     }
                 }
-                answered
             });
             scope.spawn(|| {
                 while goes_on() {
@@ -150,10 +152,13 @@ impl<'a> NewPod<'a> {
             });
             self.add(wrapper);
             let added = Instant::now();
+            let all_came = || guests.lock().unwrap().is_superset(expected);
+            let is_over = || all_came() && answered.get().is_some();
+            assert!(lab::wait_until(DEADLINE, is_over), "{guests:?}, {answered:?}");
             thread::sleep(2 * AT_ONCE); // they all go on trying
             on.store(false, Ordering::Relaxed);
-            let late = answered.join().unwrap().map(|it| it.saturating_duration_since(added));
-            (came.join().unwrap(), late)
+            let late = answered.get().unwrap().saturating_duration_since(added);
+            (guests.lock().unwrap().clone(), late)
         })
     }
 }
@@ -164,13 +169,16 @@ fn s21_a_new_pod_is_isolated_from_the_first_packet_and_reached_from_then_on() {
     cluster.policy("x/new", POLICY);
     cluster.settle();
     let friends = BTreeSet::from([IpAddr::V4(cluster.ip("x/friend"))]);
+    let mut lates = Vec::new();
     for (last, wrapper) in (4..).zip([&SLOWLY[..], &[], &SLOWLY, &[], &[]]) {
         let new = NewPod::new(&cluster, last);
-        let (guests, late) = new.add_amid_all(wrapper);
+        let (guests, late) = new.add_amid_all(wrapper, &friends);
         assert_eq!(guests, friends);
-        assert!(late.is_some_and(|late| late < AT_ONCE), "{late:?}");
         assert!(new.outside.recv(&mut [0; 8]).is_err(), "it got out");
+        lates.push(late);
     }
+    // What keeps the friend waiting would do so each time; a busy machine does not.
+    assert!(lates.iter().any(|late| *late < AT_ONCE), "{lates:?}");
 }
 
 /// The same without a policy: those who were kept off tried hard enough.
@@ -178,8 +186,9 @@ fn s21_a_new_pod_is_isolated_from_the_first_packet_and_reached_from_then_on() {
 fn a_new_pod_that_nobody_isolates_is_reached_and_gets_out() {
     let cluster = cluster();
     let new = NewPod::new(&cluster, 4);
-    let (guests, _) = new.add_amid_all(&[]);
-    assert_eq!(guests, GUESTS.map(|guest| IpAddr::V4(cluster.ip(guest))).into());
+    let all = GUESTS.map(|guest| IpAddr::V4(cluster.ip(guest))).into();
+    let (guests, _) = new.add_amid_all(&[], &all);
+    assert_eq!(guests, all);
     // Its question for the node's MAC may have got lost while the bridge learnt of its link.
     new.outside.set_read_timeout(Some(DEADLINE)).unwrap();
     assert!(new.outside.recv(&mut [0; 8]).is_ok());

@@ -26,11 +26,11 @@ newest_log_says() {
 }
 api_server_goes() {
   mv "$API_SERVER" "$API_SERVER_AWAY"
-  eventually not kubectl get --raw /livez
+  eventually not api_server_answers
 }
 api_server_comes() {
   mv "$API_SERVER_AWAY" "$API_SERVER"
-  eventually kubectl get --raw /readyz
+  eventually command kubectl get --raw /readyz
 }
 
 @test "allowed goes on and denied stays denied while the agent is restarted, killed and taken away" {
@@ -63,7 +63,7 @@ api_server_comes() {
   [ "$(phase_of late)" = Pending ]
   reaches other "$(ip_of backend)"
   installed
-  kubectl wait --for=condition=Ready --timeout=15m pod/late
+  kubectl wait --for=condition=Ready --timeout="${PATIENCE}s" pod/late
   eventually not reaches other "$(ip_of backend)"
   not reaches late "$(ip_of backend)"
   [ "$(identity_of late)" = "$(identity_of other)" ]
@@ -99,7 +99,7 @@ api_server_comes() {
     kubectl delete pod --namespace=kube-system --selector=app=ebpf-agent
     eventually agent_is_another "$before"
   done
-  kubectl rollout status deployment many --timeout=15m
+  kubectl rollout status deployment many --timeout="${PATIENCE}s"
   eventually leases_are_the_pods
   [ "$(agent endpoint list | grep -c app=many)" = 10 ]
   kubectl delete deployment many
@@ -141,7 +141,7 @@ api_server_comes() {
       containers: [{name: busybox, image: "busybox:1.35", command: [sleep, infinity]}]
       terminationGracePeriodSeconds: 1
   END
-  eventually kubectl wait --for=condition=Ready --timeout=15m "pod/static-$NODE"
+  eventually kubectl wait --for=condition=Ready --timeout="${PATIENCE}s" "pod/static-$NODE"
   [ "$(identity_of "static-$NODE")" = "$(identity_of other)" ]
   rm "$STATIC"
   eventually not kubectl get pod "static-$NODE"

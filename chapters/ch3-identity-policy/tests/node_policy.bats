@@ -28,7 +28,7 @@ teardown() {
     not reaches other "$host"
   done
   # The other way round nobody is isolated, and what answers the backend may pass.
-  in_pod backend ping -c1 -W5 "$(ip_of other)"
+  eventually in_pod backend ping -c1 -W5 "$(ip_of other)"
 }
 
 # Microseconds; and when other's pings were answered, after SINCE.
@@ -87,9 +87,9 @@ begins_within_a_second() {
           readinessProbe: &probe {tcpSocket: {port: 80}, periodSeconds: 1, failureThreshold: 1}
           livenessProbe: *probe
   END
-  kubectl wait --for=condition=Ready --timeout=15m pod/probed
+  kubectl wait --for=condition=Ready --timeout="${PATIENCE}s" pod/probed
   not in_pod other ping -c1 -W2 "$(ip_of probed)"
-  ping -c1 -W5 "$(ip_of probed)"
+  eventually ping -c1 -W5 "$(ip_of probed)"
   [ "$(kubectl get pod probed -o jsonpath='{.status.containerStatuses[0].restartCount}')" = 0 ]
 }
 

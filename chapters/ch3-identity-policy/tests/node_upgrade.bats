@@ -29,10 +29,10 @@ frontend() {
   demo_pods
   [ "$(filters_of "$link")" = "$before" ]
   # While nobody is isolated, old and new pods reach each other, and names.
-  in_pod old-1 ping -c1 -W5 "$(ip_of old-2)"
+  eventually in_pod old-1 ping -c1 -W5 "$(ip_of old-2)"
   for old in old-1 old-2; do
     [ "$(reaches $old backend.default.svc.cluster.local)" = backend ]
-    in_pod my-pod-1 ping -c1 -W5 "$(ip_of $old)"
+    eventually in_pod my-pod-1 ping -c1 -W5 "$(ip_of $old)"
   done
   # A policy cannot let them in.
   allow_frontend
@@ -40,7 +40,7 @@ frontend() {
   for old in old-1 old-2; do
     not reaches $old "$(ip_of backend)"
     not identity_of $old
-    in_pod backend ping -c1 -W5 "$(ip_of $old)"
+    eventually in_pod backend ping -c1 -W5 "$(ip_of $old)"
   done
   stop_pings
   loss_is 0 to-old-1 to-old-2
@@ -73,8 +73,8 @@ frontend() {
     [ "$(reaches my-pod-1 "$(service_ip)")" = backend ]
     not reaches other "$(service_ip)"
     not reaches new-$chapter "$(service_ip)"
-    in_pod new-$chapter ping -c1 -W5 "$(ip_of my-pod-1)"
-    in_pod backend ping -c1 -W5 "$(ip_of new-$chapter)"
+    eventually in_pod new-$chapter ping -c1 -W5 "$(ip_of my-pod-1)"
+    eventually in_pod backend ping -c1 -W5 "$(ip_of new-$chapter)"
   done
   # They end as any other pod does.
   is_filtered "$link"

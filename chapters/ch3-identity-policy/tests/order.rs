@@ -78,9 +78,8 @@ fn while_changing(change: impl Fn(&Node, u32) + Sync) -> (u64, u64, u64) {
     let pod = |name: &str| node.run_pod(PodSpec::new(name).label("app", name)).unwrap();
     let [victim, friend, stranger] = ["victim", "friend", "stranger"].map(pod);
     // Who is where is known: no datagram waits for ARP.
-    for pod in [&friend, &stranger] {
-        let _ = pod.run(&node, &["ping", "-c1", "-W1", &ip(&victim).to_string()]);
-    }
+    friend.ping(&node, ip(&victim)).unwrap();
+    let _ = stranger.run(&node, &["ping", "-c1", "-W1", &ip(&victim).to_string()]);
     let sockets = [counter(&node, &victim, 1), counter(&node, &victim, 2)];
     let streams =
         [Stream::new(&node, &friend, &victim, 1), Stream::new(&node, &stranger, &victim, 2)];
@@ -100,6 +99,8 @@ fn while_changing(change: impl Fn(&Node, u32) + Sync) -> (u64, u64, u64) {
         }
         stop.store(true, Ordering::Relaxed);
         senders.into_iter().for_each(|sender| sender.join().unwrap());
+        // What was sent last is on its way: a packet of its own tells when it has arrived.
+        friend.ping(&node, ip(&victim)).unwrap();
         over.store(true, Ordering::Relaxed);
         let [friends, strangers] = counts.map(|count| count.join().unwrap());
         (streams[0].sent.load(Ordering::Relaxed), friends, strangers)

@@ -16,7 +16,7 @@ identity_of() { agent endpoint list | awk -v pod="default/$1" '$2 == pod {print 
 demo_pods() {
   kubectl delete networkpolicies --all
   kubectl apply -f "$MANIFESTS/pods.yaml" -f "$MANIFESTS/service.yaml"
-  kubectl wait --for=condition=Ready --timeout=15m pods --selector='app in (frontend, other, backend)'
+  kubectl wait --for=condition=Ready --timeout="${PATIENCE}s" pods --selector='app in (frontend, other, backend)'
   eventually reaches other "$(service_ip)"
 }
 service_ip() { kubectl get service backend -o jsonpath='{.spec.clusterIP}'; }

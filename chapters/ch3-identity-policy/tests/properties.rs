@@ -11,8 +11,10 @@ mod probe;
 use std::cell::RefCell;
 use std::net::Ipv4Addr;
 
-use ch3_identity_policy::agent::wanted::Wanted;
-use ch3_identity_policy::maps::{EGRESS_ISOLATED, PolicyKey};
+use ch3_identity_policy::{
+    agent::wanted::Wanted,
+    maps::{EGRESS_ISOLATED, PolicyKey},
+};
 use engine::{Engine, HERE};
 use oracle::random::{PODS, world};
 use oracle::{Labels, World};

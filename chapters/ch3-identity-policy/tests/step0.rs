@@ -8,7 +8,7 @@ mod scene;
 
 use lab::{Node, Pod, PodSpec, Sandbox};
 use plugin::ready_node;
-use raw::{RawSocket, UDP, arrives, frame, ip, ipv4, mac, udp, unique};
+use raw::{PATIENCE, RawSocket, UDP, arrives, frame, ip, ipv4, mac, tc_drops, udp, unique};
 use scene::{OUTSIDE, UPLINK, outside};
 
 const PROGRAM: &str = concat!(env!("OUT_DIR"), "/simple_tc_parser.bpf.o");
@@ -37,6 +37,7 @@ impl Slide {
             "/sys/fs/bpf/m",
         ])
         .unwrap();
+        node.stop_agent().unwrap(); // it would put its own filters back
         for (id, pod) in [&frontend, &backend, &other].into_iter().enumerate() {
             let address = ip(pod).to_string().replace('.', " ");
             let link = pod.result.as_ref().unwrap()["interfaces"][1]["name"].as_str().unwrap();
@@ -70,8 +71,16 @@ impl Slide {
         arrives(&self.node, from, to, &shot)
     }
 
+    /// Is a pod's ping answered? If not, the program has dropped it, or its answer.
     fn pings(&self, from: &Pod, to: impl ToString) -> bool {
-        from.run(&self.node, &["ping", "-c1", "-W1", &to.to_string()]).is_ok()
+        let before = tc_drops(&self.node);
+        let is_answered = || from.run(&self.node, &["ping", "-c1", "-W1", &to.to_string()]).is_ok();
+        let mut answered = false;
+        lab::wait_until(PATIENCE, || {
+            answered = is_answered();
+            answered || tc_drops(&self.node) > before
+        });
+        answered
     }
 }
 
@@ -122,11 +131,13 @@ fn it_does_not_see_what_comes_from_the_node_or_the_outside() {
     let there = pod.enter(&s.node, || RawSocket::on("eth0")).unwrap();
     s.outside.enter(&s.node, || RawSocket::on("eth0").send(&shot)).unwrap();
     // Routed: the hops left, and with them the checksum, are others.
-    assert!(there.hears_any(|heard| heard.len() == shot.len() && heard[26..] == shot[26..]));
+    let is_it = |heard: &[u8]| heard.len() == shot.len() && heard[26..] == shot[26..];
+    assert!(there.hears_any(is_it, PATIENCE));
     // The node's question arrives too, but its answer does not: kubelet's probes would fail.
     let address = ip(&s.backend).to_string();
     assert!(s.node.run(&["ping", "-c1", "-W1", &address]).is_err());
-    assert!(there.hears_any(|heard| heard[26..30] == [10, 13, 0, 1] && heard[23] == 1));
+    let is_it = |heard: &[u8]| heard[26..30] == [10, 13, 0, 1] && heard[23] == 1;
+    assert!(there.hears_any(is_it, PATIENCE));
 }
 
 #[test]

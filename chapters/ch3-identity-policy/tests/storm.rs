@@ -82,7 +82,7 @@ fn killed_a_hundred_times_while_pods_come_and_go_it_never_lets_in_who_is_denied(
     let after = maps(&node);
     assert_eq!(after, maps_of_a_fresh_start(&node));
     let friend = run(&node, "friend", "friend");
-    friend.run(&node, &["ping", "-c1", "-W2", &victim.ip.unwrap().to_string()]).unwrap();
+    friend.ping(&node, victim.ip.unwrap()).unwrap();
 }
 
 /// How many pods, by default: `CHURN=10000 scripts/test --test storm` for a real storm.

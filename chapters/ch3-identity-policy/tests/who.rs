@@ -11,7 +11,7 @@ use std::net::{Ipv4Addr, UdpSocket};
 use lab::{Node, Pod, PodSpec, Sandbox};
 use plugin::ready_node;
 use raw::{Monitor, RawSocket, UDP, frame, ip, ipv4, mac, send, udp, unique};
-use scene::{FRIENDS_ONLY, OUTSIDE, UPLINK, outside};
+use scene::{FRIENDS_ONLY, OUTSIDE, UPLINK, eventually, outside};
 
 struct Scene {
     node: Node,
@@ -59,7 +59,7 @@ fn the_world_is_known_by_not_being_known() {
     assert_eq!(s.sent_from_outside(OUTSIDE, &s.victim), ("denied by policy".into(), 2));
     // What a pod asks of the world, the world may answer, also an isolated pod.
     let pod = s.victim.sandbox.as_ref().unwrap();
-    pod.run(&s.node, &["ping", "-c1", "-W2", &OUTSIDE.to_string()]).unwrap();
+    pod.ping(&s.node, OUTSIDE).unwrap();
 }
 
 #[test]
@@ -83,7 +83,9 @@ fn a_pod_of_another_node_is_known_by_its_address() {
     remote("friend", "10.14.0.5");
     remote("stranger", "10.14.0.6");
     let [friend, stranger] = [5, 6].map(|last| Ipv4Addr::new(10, 14, 0, last));
-    s.node.sh("for _ in $(seq 200); do /run/lab/bin/ebpf-agent bpf endpoint list | grep -q 10.14.0.6 && exit; sleep 0.05; done; exit 1").unwrap();
+    eventually("both are known", || {
+        s.node.run(&[lab::AGENT, "bpf", "endpoint", "list"]).unwrap().contains("10.14.0.6")
+    });
     let (reason, identity) = s.sent_from_outside(friend, &s.victim);
     assert_eq!(reason, "new connection");
     assert!(identity >= 256);
@@ -93,8 +95,8 @@ fn a_pod_of_another_node_is_known_by_its_address() {
 #[test]
 fn the_node_reaches_its_pods_and_who_hides_behind_its_address_does_not() {
     let s = Scene::new();
-    let victim = ip(&s.victim).to_string();
-    s.node.run(&["ping", "-c1", "-W2", &victim]).unwrap();
+    let victim = ip(&s.victim);
+    s.node.ping(victim).unwrap();
     // A NodePort as kube-proxy makes it: what comes in by the uplink gets the node's address.
     s.node
         .sh(&format!(
@@ -136,7 +138,7 @@ fn a_mark_that_a_pod_sets_goes_no_further_than_the_pod() {
     let id = friend.unwrap()["id"].as_u64().unwrap() as u32;
     let pod = s.other.sandbox.as_ref().unwrap();
     let to = (ip(&s.victim), 2000);
-    for mark in [id << 16 | 0x0f00, 1 << 16 | 0x0f00, 0x0f00] {
+    for mark in [id << 16 | 0x0f00, id << 16 | 0x0fff, 1 << 16 | 0x0f00, 0x0f00] {
         pod.enter(&s.node, || {
             let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
             nix::sys::socket::setsockopt(&socket, nix::sys::socket::sockopt::Mark, &mark).unwrap();

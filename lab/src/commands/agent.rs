@@ -3,9 +3,9 @@
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
-use lab::{AGENT, Node};
+use lab::{AGENT, Node, say};
 
-use super::running;
+use super::{running, settle};
 
 /// `lab agent …`
 #[derive(Debug, clap::Subcommand)]
@@ -27,19 +27,20 @@ pub fn agent(name: &str, command: AgentCommand) -> Result<()> {
         AgentCommand::Start => {
             node.start_agent(&node.agent_program().with_context(|| none(&node))?)?;
             node.sync()?; // now pods get what they waited for
-            println!("agent started");
+            settle(&node)?;
+            say("agent started");
         }
-        AgentCommand::Log => print!("{}", node.agent_log()),
+        AgentCommand::Log => node.agent_log().lines().for_each(say),
         AgentCommand::Stop | AgentCommand::Kill if node.agent_pid().is_none() => {
-            println!("agent does not run");
+            say("agent does not run");
         }
         AgentCommand::Stop => {
             node.stop_agent()?;
-            println!("agent stopped");
+            say("agent stopped");
         }
         AgentCommand::Kill => {
             node.kill_agent()?;
-            println!("agent killed");
+            say("agent killed");
         }
     }
     Ok(())

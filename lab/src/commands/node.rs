@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use lab::registry::{self, Entry};
-use lab::{NodeStatus, chapter};
+use lab::{NodeStatus, chapter, say};
 
 use super::running;
 use crate::Output;
@@ -14,9 +14,20 @@ use crate::table::{self, age, now};
 pub fn build(chapter: &str, agent: bool) -> Result<ExitCode> {
     let program = if agent { chapter::agent(chapter)? } else { Some(chapter::build(chapter)?) };
     if let Some(program) = program {
-        println!("{}", program.display());
+        say(program.display());
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Builds what `lab up`, or `lab install` on a node that is up, will install. Before the lab is
+/// locked, since it may take minutes, and before there is a node that nothing is installed on.
+pub fn build_ahead(name: &str, chapter: &str, installs: bool) -> Result<()> {
+    let entry = registry::find(name).unwrap_or_default(); // what is wrong with it is said later
+    let is_up = entry.is_some_and(|entry| entry.node().is_ok());
+    if chapter != "none" && is_up == installs {
+        chapter::build(chapter)?;
+    }
+    Ok(())
 }
 
 /// `lab up`
@@ -30,20 +41,17 @@ pub fn up(name: &str, chapter: &str) -> Result<()> {
                     entry.chapter
                 );
             }
-            println!("node/{name} is up");
+            say(format_args!("node/{name} is up"));
             return Ok(());
         }
         entry.remove()?;
-    }
-    if chapter != "none" {
-        chapter::build(chapter)?; // a chapter that does not build leaves no node behind
     }
     let (mut entry, node) = registry::create(name, now())?;
     if chapter != "none" {
         chapter::install(&node, chapter)?;
         entry.set_chapter(chapter)?;
     }
-    println!("node/{name} created");
+    say(format_args!("node/{name} created"));
     Ok(())
 }
 
@@ -53,7 +61,7 @@ pub fn install(name: &str, chapter: &str) -> Result<()> {
     chapter::install(&node, chapter)?;
     entry.set_chapter(chapter)?;
     node.sync()?;
-    println!("node/{name} has the CNI plugin of {chapter}");
+    say(format_args!("node/{name} has the CNI plugin of {chapter}"));
     Ok(())
 }
 
@@ -62,7 +70,7 @@ pub fn uninstall(name: &str) -> Result<()> {
     let (mut entry, node) = running(name)?;
     chapter::uninstall(&node)?;
     entry.set_chapter("none")?;
-    println!("node/{name} has no CNI plugin");
+    say(format_args!("node/{name} has no CNI plugin"));
     Ok(())
 }
 
@@ -70,7 +78,7 @@ pub fn uninstall(name: &str) -> Result<()> {
 pub fn nodes(output: Option<Output>) -> Result<()> {
     let entries = registry::entries()?;
     if entries.is_empty() {
-        println!("No nodes found: run `lab up ch1`.");
+        say("No nodes found: run `lab up ch1`.");
         return Ok(());
     }
     let (mut states, mut messages) = (Vec::new(), Vec::new());
@@ -104,7 +112,7 @@ pub fn down(name: &str, all: bool) -> Result<()> {
     entries.retain(|entry| all || entry.name == name);
     for entry in entries {
         entry.remove()?;
-        println!("node/{} deleted", entry.name);
+        say(format_args!("node/{} deleted", entry.name));
     }
     Ok(())
 }

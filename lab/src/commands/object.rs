@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use lab::{Kind, Object};
+use lab::{Kind, Object, say};
 
-use super::{Namespace, running};
+use super::{Namespace, running, settle};
 
 /// `lab create …`
 #[derive(Debug, clap::Subcommand)]
@@ -75,9 +75,9 @@ fn read_file(path: &Path) -> Result<String> {
 
 /// `lab apply`
 pub fn apply(name: &str, objects: &[Object]) -> Result<()> {
-    let lines = running(name)?.1.apply_objects(objects)?;
-    lines.iter().for_each(|line| println!("{line}"));
-    Ok(())
+    let (_, node) = running(name)?;
+    node.apply_objects(objects)?.iter().for_each(say);
+    settle(&node)
 }
 
 /// `lab create`
@@ -88,8 +88,8 @@ pub fn create(name: &str, command: CreateCommand) -> Result<()> {
         bail!("namespaces {name:?} already exists");
     }
     node.apply_objects(&[Object::namespace(&name, &labels_from(&labels)?)?])?;
-    println!("namespace/{name} created");
-    Ok(())
+    say(format_args!("namespace/{name} created"));
+    settle(&node)
 }
 
 /// `lab delete`
@@ -98,12 +98,12 @@ pub fn delete(name: &str, objects: &[Object], selection: &Selection) -> Result<(
     if let Some(kind) = selection.kind {
         for name in &selection.names {
             node.delete_object(kind, &selection.namespace.namespace, name)?;
-            println!("{} {name:?} deleted", kind.resource());
+            say(format_args!("{} {name:?} deleted", kind.resource()));
         }
-        return Ok(());
+    } else {
+        node.delete_objects(objects)?.iter().for_each(say);
     }
-    node.delete_objects(objects)?.iter().for_each(|line| println!("{line}"));
-    Ok(())
+    settle(&node)
 }
 
 /// `lab label`
@@ -125,8 +125,8 @@ pub fn label(
     node.label(kind, namespace, name, &changes)?;
     let only_removed = changes.iter().all(|(_, value)| value.is_none());
     let what = if only_removed { "unlabeled" } else { "labeled" };
-    println!("{}/{name} {what}", kind.resource());
-    Ok(())
+    say(format_args!("{}/{name} {what}", kind.resource()));
+    settle(&node)
 }
 
 /// `KEY=VALUE` for each label.

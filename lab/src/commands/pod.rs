@@ -1,7 +1,7 @@
 //! Pods: run, remove, list.
 
 use anyhow::Result;
-use lab::{Node, Phase, PodSpec};
+use lab::{Node, PATIENCE, Phase, PodSpec, say};
 
 use super::get::{Listed, labels_of};
 use super::object::labels_from;
@@ -37,23 +37,24 @@ pub fn pod(node: &str, command: PodCommand) -> Result<()> {
     let (_, node) = running(node)?;
     match command {
         PodCommand::Run { name, namespace, labels } => {
-            run(&node, name, namespace.namespace, &labels)
+            run(&node, name, namespace.namespace, &labels)?;
         }
         PodCommand::Rm { names, namespace } => {
             for name in names {
                 node.remove_pod(&namespace.namespace, &name)?;
-                println!("pod \"{name}\" deleted");
+                say(format_args!("pod \"{name}\" deleted"));
             }
-            Ok(())
         }
     }
+    node.wait_until_in_force(PATIENCE)?; // that no agent runs its plugin has said
+    Ok(())
 }
 
 fn run(node: &Node, name: String, namespace: String, labels: &[String]) -> Result<()> {
     lab::check_name(&name)?;
     lab::check_name(&namespace)?;
     node.create_pod(PodSpec { name: name.clone(), namespace, labels: labels_from(labels)? })?;
-    println!("pod/{name} created");
+    say(format_args!("pod/{name} created"));
     Ok(())
 }
 
@@ -63,7 +64,7 @@ pub fn list(node: &Node, listed: &Listed, output: Option<Output>) -> Result<()> 
     let mut pods = node.pods()?;
     pods.retain(|pod| only.is_none_or(|namespace| pod.spec.namespace == namespace));
     if output == Some(Output::Json) {
-        println!("{}", serde_json::to_string_pretty(&pods)?);
+        say(serde_json::to_string_pretty(&pods)?);
         return Ok(());
     }
     if pods.is_empty() {

@@ -7,7 +7,7 @@ pub mod cli;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use lab::Node;
 use serde_json::{Value, json};
@@ -156,11 +156,8 @@ pub fn runs(pid: u32) -> bool {
     fs::read_link(format!("/proc/{pid}/ns/net")).is_ok()
 }
 
-/// Waits until something is so; it must be soon.
-pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !is_so() {
-        assert!(start.elapsed() < Duration::from_secs(10), "in 10 seconds not so: {what}");
-        std::thread::sleep(Duration::from_millis(2));
-    }
+/// Waits until something is so; on a busy machine that may take its time.
+#[track_caller]
+pub fn wait_until(what: &str, is_so: impl FnMut() -> bool) {
+    assert!(lab::wait_until(Duration::from_secs(60), is_so), "in 60 seconds not so: {what}");
 }

@@ -55,7 +55,7 @@ pub fn del(node: &Node, sandbox: &Sandbox, conf: &Value) {
 
 /// A pod's ping that must be answered.
 pub fn ping(node: &Node, from: &Sandbox, to: &str) {
-    from.run(node, &["ping", "-c1", "-W2", to]).unwrap();
+    from.ping(node, to).unwrap();
 }
 
 /// A call that must succeed.

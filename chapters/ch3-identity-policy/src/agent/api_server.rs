@@ -16,7 +16,7 @@ use tokio::sync::watch;
 
 use super::engine::Event;
 use super::objects::{Key, Kind, trim};
-use super::stores::{Stores, Which};
+use super::stores::{Read, Stores, Which, Whole};
 
 /// Starts watching. The stores fill by themselves, and go on by themselves after the API server
 /// was away.
@@ -30,6 +30,8 @@ pub async fn watch(events: mpsc::Sender<Event>) -> Result<Stores> {
         namespaces: reflect(Kind::Namespace, &client, &events),
         policies: reflect(Kind::NetworkPolicy, &client, &events),
         problems: watch::channel(BTreeSet::new()).1,
+        read: watch::channel(Read::default()).1,
+        whole: Whole::default(),
     })
 }
 
@@ -59,7 +61,7 @@ where
                     continue;
                 }
             };
-            let _ = events.send(Event::Changed(Instant::now(), which));
+            let _ = events.send(Event::Changed(Instant::now(), which, 0));
         }
     });
     store

@@ -45,7 +45,7 @@ impl Claimant {
             created: metadata.creation_timestamp.clone(),
         };
         let generation = maps::generation(metadata.uid.as_deref().unwrap_or_default());
-        let endpoint = Endpoint { identity: 0, ifindex: 0, generation, flags: 0, mac: [0; 6] };
+        let endpoint = Endpoint { generation, ..Endpoint::default() };
         let addresses: Vec<_> = pod.addresses().collect();
         (is_there && !pod.is_host() && !addresses.is_empty()).then(|| Self {
             pod: name.clone(),
@@ -63,7 +63,7 @@ impl Claimant {
             pod: it.name().into(),
             addresses: vec![it.new.address],
             rank: Rank { is_local: true, is_live: true, created: None },
-            endpoint: Some(Endpoint { identity: 0, ifindex, generation, flags: 0, mac }),
+            endpoint: Some(Endpoint { ifindex, generation, id: it.id, mac, ..Endpoint::default() }),
         }
     }
 

@@ -6,20 +6,23 @@ use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant, SystemTime};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use tokio::sync::{oneshot, watch};
 
+use super::changes::Changes;
 use super::datapath::Datapath;
 use super::directory::Directory;
 use super::files::make_directory;
+use super::filters::{Filters, Veths};
 use super::identity::Identities;
 use super::local::Local;
 use super::metrics::Metrics;
 use super::stores::{Stores, Which};
 use super::view::View;
 use super::waiting::Waiting;
-use super::wanted::{Changes, News, Wanted};
+use super::wanted::{News, Wanted};
 use crate::api::NewEndpoint;
+use crate::{bridge, tc};
 
 /// How often the maps are read back, and links and all objects looked at, though nothing has
 /// happened.
@@ -34,8 +37,10 @@ const BURST: usize = 4096;
 /// What may happen.
 #[derive(Debug)]
 pub enum Event {
-    /// Some objects are others, since then.
-    Changed(Instant, Which),
+    /// Some objects are others, since then; and which revision of the manifests that makes.
+    Changed(Instant, Which, u64),
+    /// The filters of some veths may be others.
+    Filters(Veths),
     /// The plugin has made an endpoint; it waits for the answer.
     Put(String, NewEndpoint, oneshot::Sender<Result<()>>),
     /// The plugin takes one away.
@@ -51,6 +56,9 @@ pub struct Engine {
     identities: Identities,
     wanted: Wanted,
     datapath: Datapath,
+    filters: Filters,
+    /// Veths whose filters are to be looked at.
+    doubtful: Veths,
     waiting: Waiting,
     /// DELETEs that are answered when the maps are written.
     deleted: Vec<(oneshot::Sender<Result<()>>, Result<()>)>,
@@ -61,6 +69,10 @@ pub struct Engine {
     swept: bool,
     /// What was not as it should be when we looked around last.
     found: BTreeSet<String>,
+    /// The same, where the kernel may not do what is wanted.
+    faults: Option<String>,
+    /// Of the manifests that were looked at.
+    revision: u64,
     view: watch::Sender<View>,
     metrics: Metrics,
 }
@@ -83,12 +95,16 @@ impl Engine {
             identities: Identities::load(directory.join("identities.json"), grace)?,
             wanted: Wanted::new(node),
             datapath: Datapath::open()?,
+            filters: Filters::default(),
+            doubtful: Veths::All,
             waiting: Waiting::default(),
             deleted: Vec::new(),
             behind_since: None,
             resync: Instant::now() + RESYNC,
             swept: false,
             found: BTreeSet::new(),
+            faults: None,
+            revision: 0,
             view,
             metrics,
         })
@@ -133,17 +149,21 @@ impl Engine {
             self.resync();
         } else if !self.swept {
             self.swept = true;
-            self.datapath.sweep();
+            if let Err(error) = self.datapath.sweep() {
+                tracing::error!("cannot sweep the maps: {error:#}");
+            }
         }
     }
 
     /// Takes an event in.
     fn take(&mut self, event: Event) {
         match event {
-            Event::Changed(since, which) => {
+            Event::Changed(since, which, revision) => {
                 self.behind_since.get_or_insert(since);
                 self.stores.look_at(&which, &mut self.directory);
+                self.revision = self.revision.max(revision);
             }
+            Event::Filters(veths) => self.doubtful.extend(veths),
             // The plugin has given up, and undone its part.
             Event::Put(_, _, answer) if answer.is_closed() => {}
             Event::Put(link, new, answer) => match self.local.insert(&link, new) {
@@ -159,7 +179,10 @@ impl Engine {
 
     /// Finds out what we have heard nothing of.
     fn look_around(&mut self) {
+        // First: what is in the reflectors by then is this revision, or a later one.
+        let revision = self.stores.read.borrow().revision;
         self.stores.look_at(&Which::All, &mut self.directory);
+        self.revision = self.revision.max(revision);
         let removed = self.local.remove_gone();
         self.found = removed.err().map(|error| format!("{error:#}")).into_iter().collect();
         // Identities that rest are shown as well, and those that do not any more are not.
@@ -172,10 +195,28 @@ impl Engine {
     fn resync(&mut self) {
         self.look_around();
         self.identities.gc_unused(&self.wanted.claims.owners.identities(), SystemTime::now());
-        let found = [self.identities.save(), self.datapath.compare()];
-        let found = found.into_iter().filter_map(Result::err);
-        self.found.extend(found.map(|error| format!("{error:#}")));
-        self.resync = Instant::now() + if self.found.is_empty() { RESYNC } else { QUIET };
+        let describe = |error: anyhow::Error| format!("{error:#}");
+        let found = [self.identities.save(), self.ensure_forwarding()];
+        self.found.extend(found.into_iter().filter_map(Result::err).map(describe));
+        let maps = self.compare_maps().context("the maps cannot be compared with what is wanted");
+        self.faults = maps.err().map(describe);
+        self.doubtful = Veths::All;
+        let is_well = self.found.is_empty() && self.faults.is_none();
+        self.resync = Instant::now() + if is_well { RESYNC } else { QUIET };
+    }
+
+    /// Somebody may have removed the programs' or the maps' pins: then both are made anew.
+    fn compare_maps(&mut self) -> Result<()> {
+        tc::programs()?;
+        match self.datapath.is_pinned() {
+            true => self.datapath.compare(),
+            false => Datapath::open().map(|datapath| self.datapath = datapath),
+        }
+    }
+
+    /// ADD turns it on, and a reload of sysctl's settings may turn it off again.
+    fn ensure_forwarding(&self) -> Result<()> {
+        self.local.iter().next().map_or(Ok(()), |_| bridge::enable_forwarding())
     }
 
     // #region reconcile
@@ -185,6 +226,7 @@ impl Engine {
         let changes =
             self.wanted.update(&mut self.directory, &mut self.local, &mut self.identities);
         let problems = self.datapath.apply(&self.wanted, &changes);
+        self.filters.mend(&std::mem::take(&mut self.doubtful), self.local.iter());
         if let Some(since) = self.behind_since.take() {
             self.metrics.caught_up(since);
         }
@@ -205,7 +247,8 @@ impl Engine {
     /// back.
     fn tell(&mut self, changes: &Changes, problems: Vec<String>) {
         let mut now = self.wanted.problems();
-        now.extend(problems);
+        let faults: BTreeSet<_> = problems.into_iter().chain(self.faults.clone()).collect();
+        now.extend(faults.iter().chain(self.filters.faults().values()).cloned());
         now.extend(self.found.iter().cloned());
         now.extend(self.stores.problems.borrow().iter().cloned());
         for problem in now.difference(&self.view.borrow().problems) {
@@ -217,7 +260,10 @@ impl Engine {
         self.view.send_modify(|view| {
             view.learn(changes, &self.wanted, &self.local, &self.identities);
             view.problems = now;
+            view.unprotected = self.filters.faults().clone();
+            view.is_sound = faults.is_empty() && view.unprotected.is_empty();
             view.sizes = self.datapath.sizes();
+            view.revision = self.revision;
         });
         self.wanted.news = News::default();
     }

@@ -1,15 +1,18 @@
 //! What the kernel saw: drops and new connections, from the ring buffer to whoever wants to know.
 
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use anyhow::Result;
-use aya::maps::{Map, RingBuf};
+use aya::maps::{Map, MapData, RingBuf};
 use serde::{Deserialize, Serialize};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
+use tokio::task::yield_now;
+use tokio::time::sleep;
 
-use crate::maps;
+use crate::maps::{self, Number};
 
 /// Nothing allows it.
 pub const DENIED: &str = "denied by policy";
@@ -92,19 +95,88 @@ impl Event {
     }
 }
 
-/// Reads the ring buffer for ever. It has one reader, and that is us: others subscribe.
-pub async fn read(subscribers: broadcast::Sender<Event>) -> Result<()> {
-    let ring = RingBuf::try_from(Map::RingBuf(maps::open("events")?))?;
-    // SAFETY: the ring owns its map's descriptor, always the same, and nobody takes the ring out.
-    let mut ring = unsafe { AsyncFd::register_with_interest(ring, Interest::READABLE) }?;
-    loop {
-        let mut guard = ring.readable_mut().await?;
-        let ring = guard.get_inner_mut();
-        while let Some(bytes) = ring.next() {
-            if let Some(event) = Event::read(&bytes) {
-                let _ = subscribers.send(event); // nobody need be listening
+/// How often the ring buffer is looked into while somebody listens.
+const LOOK: Duration = Duration::from_millis(100);
+/// So many events are handed on before others get their turn.
+const TURN: usize = 256;
+
+/// Who wants to know: the kernel tells only while somebody does.
+#[derive(Debug, Clone)]
+pub struct Monitor {
+    events: broadcast::Sender<Event>,
+    /// How many have come, ever.
+    listeners: watch::Sender<u64>,
+    /// How many of them the kernel has heard of.
+    heard: watch::Sender<u64>,
+}
+
+impl Default for Monitor {
+    fn default() -> Self {
+        let zero = || watch::channel(0).0;
+        Self { events: broadcast::channel(4096).0, listeners: zero(), heard: zero() }
+    }
+}
+
+impl Monitor {
+    /// All events from now on: when it returns, the kernel knows that somebody listens.
+    pub async fn subscribe(&self) -> broadcast::Receiver<Event> {
+        let events = self.events.subscribe();
+        let mut heard = self.heard.subscribe();
+        let mut number = 0;
+        self.listeners.send_modify(|count| {
+            *count += 1;
+            number = *count;
+        });
+        // The sender is ours: it does not go while we wait.
+        let _ = heard.wait_for(|heard| *heard >= number).await;
+        events
+    }
+
+    // #region read
+    /// Reads the ring buffer for ever. It has one reader, and that is us: others subscribe.
+    pub async fn read(&self) {
+        loop {
+            if let Err(error) = self.serve_listeners().await {
+                tracing::error!("cannot read events: {error:#}");
+                sleep(Duration::from_secs(1)).await;
             }
         }
-        guard.clear_ready();
+    }
+
+    /// From the first listener's coming to the last one's going.
+    async fn serve_listeners(&self) -> Result<()> {
+        let mut listeners = self.listeners.subscribe();
+        let _ = listeners.wait_for(|_| self.events.receiver_count() > 0).await; // the sender is ours
+        let mut listening = Number::open("listening_map")?;
+        let ring = RingBuf::try_from(Map::RingBuf(maps::open("events")?))?;
+        // SAFETY: the ring owns its map's descriptor, always the same, and nobody takes it out.
+        let mut ring = unsafe { AsyncFd::register_with_interest(ring, Interest::READABLE) }?;
+        while ring.get_mut().next().is_some() {} // of listeners before
+        while self.events.receiver_count() > 0 {
+            listening.set(1)?;
+            self.heard.send_replace(*listeners.borrow_and_update());
+            tokio::select! {
+                () = sleep(LOOK) => {}
+                _ = listeners.changed() => {}
+                full = ring.readable_mut() => full?.clear_ready(),
+            }
+            self.hand_on(ring.get_mut()).await;
+        }
+        listening.set(0)
+    }
+    // #endregion read
+
+    /// Hands on what has come.
+    async fn hand_on(&self, ring: &mut RingBuf<MapData>) {
+        for turn in 1.. {
+            let Some(bytes) = ring.next() else { return };
+            if let Some(event) = Event::read(&bytes) {
+                let _ = self.events.send(event); // nobody need be listening
+            }
+            drop(bytes);
+            if turn % TURN == 0 {
+                yield_now().await;
+            }
+        }
     }
 }

@@ -1,7 +1,8 @@
 //! One manifest: its objects, and their way into the reflectors.
 
-use std::fs;
-use std::io::ErrorKind;
+use std::fs::{File, Metadata};
+use std::io::{ErrorKind, Read as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::sync_channel;
 
@@ -48,17 +49,32 @@ pub fn is_manifest(path: &Path) -> bool {
     !is_hidden && path.extension().is_some_and(|it| it == "yaml" || it == "json")
 }
 
-/// What is in a file; `None`: there is none.
-pub fn read_file(path: &Path) -> Option<Result<Vec<Object>>> {
-    match fs::read_to_string(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => None,
-        text => Some(text.context("cannot read it").and_then(|text| parse(&text))),
-    }
+/// A file's stamp, and what is in it; nothing if it is gone.
+pub type Content = (Option<String>, Result<Vec<Object>>);
+
+/// What is in a file.
+pub fn read_file(path: &Path) -> Content {
+    let (stamp, text) = match File::open(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return (None, Ok(Vec::new())),
+        Err(error) => (None, Err(error)),
+        Ok(mut file) => {
+            // Before the text: should that change meanwhile, it is read once more.
+            let stamp = file.metadata().ok().filter(Metadata::is_file).map(|it| stamp(&it));
+            let mut text = String::new();
+            (stamp, file.read_to_string(&mut text).map(|_| text))
+        }
+    };
+    (stamp, text.context("cannot read it").and_then(|text| parse(&text)))
+}
+
+/// By which a file's content is known: its inode, and when it was written in nanoseconds.
+pub fn stamp(file: &Metadata) -> String {
+    format!("{}:{}.{:09}", file.ino(), file.mtime(), file.mtime_nsec())
 }
 
 /// Reads files by as many threads as there are processors, and hands on what is in them, in no
 /// order.
-pub fn read_files(paths: &[PathBuf], mut take: impl FnMut(&Path, Option<Result<Vec<Object>>>)) {
+pub fn read_files(paths: &[PathBuf], mut take: impl FnMut(&Path, Content)) {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
         let (sender, contents) = sync_channel(READ_AHEAD);

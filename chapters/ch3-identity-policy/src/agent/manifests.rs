@@ -17,9 +17,9 @@ use tokio::sync::mpsc::unbounded_channel;
 use tokio::sync::watch;
 
 use super::engine::Event;
-use super::manifest::{Object, Wrap, Writers, is_manifest, read_file, read_files};
+use super::manifest::{Content, Object, Wrap, Writers, is_manifest, read_file, read_files};
 use super::objects::Key;
-use super::stores::{Stores, Which};
+use super::stores::{Read, Stores, Which, Whole};
 
 /// The directory as it was last read.
 struct Manifests {
@@ -33,13 +33,22 @@ struct Manifests {
     /// What is wrong with those that are not good now.
     broken: BTreeMap<PathBuf, String>,
     problems: watch::Sender<BTreeSet<String>>,
+    /// What was read since the last list: its stamp, or none if the file is gone.
+    stamps: BTreeMap<String, Option<String>>,
+    read: watch::Sender<Read>,
     writers: Writers,
     /// Objects that the reflectors have got, or lost, and the engine was not told of yet.
     changed: BTreeSet<Key>,
+    whole: Whole,
+    events: mpsc::Sender<Event>,
 }
 
 /// Starts watching a directory.
-pub fn watch(directory: &Path, events: mpsc::Sender<Event>) -> Result<Stores> {
+pub fn watch(
+    directory: &Path,
+    events: mpsc::Sender<Event>,
+    read: watch::Sender<Read>,
+) -> Result<Stores> {
     let unusable = || format!("cannot watch {}", directory.display());
     let (changes, mut changed) = unbounded_channel();
     // Before the first look: what changes meanwhile is looked at once more.
@@ -52,6 +61,8 @@ pub fn watch(directory: &Path, events: mpsc::Sender<Event>) -> Result<Stores> {
     let (namespaces_store, namespaces) = reflector::store();
     let (policies_store, policies) = reflector::store();
     let (problems, problems_now) = watch::channel(BTreeSet::new());
+    let read_now = read.subscribe();
+    let whole = Whole::default();
     let mut manifests = Manifests {
         directory: directory.canonicalize().with_context(unusable)?,
         files: BTreeMap::new(),
@@ -59,23 +70,20 @@ pub fn watch(directory: &Path, events: mpsc::Sender<Event>) -> Result<Stores> {
         is_listed: false,
         broken: BTreeMap::new(),
         problems,
+        stamps: BTreeMap::new(),
+        read,
         writers: Writers { pods, namespaces, policies },
         changed: BTreeSet::new(),
+        whole: whole.clone(),
+        events,
     };
     manifests.read_all()?;
     tokio::spawn(async move {
         let _watcher = watcher; // it ends with this task
         while let Some(change) = changed.recv().await {
-            let mut changes = vec![change];
-            changes.extend(std::iter::from_fn(|| changed.try_recv().ok()));
-            for change in changes {
-                if let Err(error) = manifests.change(change) {
-                    tracing::error!("{error:#}");
-                }
+            if let Err(error) = manifests.change(change) {
+                tracing::error!("{error:#}");
             }
-            manifests.problems.send_replace(manifests.broken.values().cloned().collect());
-            let keys = std::mem::take(&mut manifests.changed);
-            let _ = events.send(Event::Changed(Instant::now(), Which::These(keys)));
         }
     });
     Ok(Stores {
@@ -83,6 +91,8 @@ pub fn watch(directory: &Path, events: mpsc::Sender<Event>) -> Result<Stores> {
         namespaces: namespaces_store,
         policies: policies_store,
         problems: problems_now,
+        read: read_now,
+        whole,
     })
 }
 
@@ -98,13 +108,17 @@ impl Manifests {
             self.writers.begin();
         }
         let paths: Vec<_> = paths.into_iter().filter(|path| is_manifest(path)).collect();
-        read_files(&paths, |path, content| self.take(path, content));
+        let whole = self.whole.clone();
+        read_files(&paths, |path, content| {
+            let _whole = whole.lock();
+            self.take(path, content);
+        });
         // The reflectors get a whole when nothing is broken, and from then on what changes.
         if !self.is_listed && self.broken.is_empty() {
             self.writers.end();
             self.is_listed = true;
         }
-        self.problems.send_replace(self.broken.values().cloned().collect());
+        self.tell();
         Ok(())
     }
 
@@ -124,7 +138,12 @@ impl Manifests {
                 );
                 match self.is_listed {
                     _ if !whole => {}
-                    true => change.paths.iter().for_each(|path| self.read(path)),
+                    true => {
+                        let paths = change.paths.iter().map(PathBuf::as_path);
+                        let paths = paths.filter(|path| is_manifest(path));
+                        let files: Vec<_> = paths.map(|path| (path, read_file(path))).collect();
+                        self.take_in(files.into_iter());
+                    }
                     false => return self.read_all(), // the list is begun anew
                 }
                 Ok(())
@@ -133,16 +152,39 @@ impl Manifests {
         }
     }
 
-    /// Reads one file.
-    fn read(&mut self, path: &Path) {
-        if is_manifest(path) {
-            self.take(path, read_file(path));
+    /// Files have been read. What is in a file changes at once: the engine sees all of it or
+    /// nothing.
+    fn take_in<'a>(&mut self, files: impl Iterator<Item = (&'a Path, Content)>) {
+        let whole = self.whole.clone();
+        let _whole = whole.lock();
+        for (path, content) in files {
+            self.take(path, content);
         }
+        self.tell();
     }
 
-    /// A file has been read, or (`None`) is gone.
-    fn take(&mut self, path: &Path, content: Option<Result<Vec<Object>>>) {
-        match content.unwrap_or_else(|| Ok(Vec::new())) {
+    fn tell(&mut self) {
+        self.problems.send_replace(self.broken.values().cloned().collect());
+        // Whoever sees this revision finds it in the reflectors.
+        self.read.send_modify(|read| {
+            read.revision += 1;
+            for (name, stamp) in std::mem::take(&mut self.stamps) {
+                match stamp {
+                    Some(stamp) => drop(read.files.insert(name, stamp)),
+                    None => drop(read.files.remove(&name)),
+                }
+            }
+        });
+        let revision = self.read.borrow().revision;
+        let keys = Which::These(std::mem::take(&mut self.changed));
+        // The engine is gone only when the agent ends.
+        let _ = self.events.send(Event::Changed(Instant::now(), keys, revision));
+    }
+
+    fn take(&mut self, path: &Path, (stamp, objects): Content) {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        self.stamps.insert(name.into(), stamp);
+        match objects {
             Ok(objects) => {
                 self.broken.remove(path);
                 self.replace(path, objects);
@@ -189,7 +231,7 @@ impl Manifests {
         for gone in before.into_iter().filter(|key| !keys.contains(key)) {
             let other = self.places.range((gone.clone(), PathBuf::new())..).next();
             match other.filter(|(key, _)| *key == gone).map(|(_, path)| path.clone()) {
-                Some(other) => self.read(&other),
+                Some(other) => self.take(&other, read_file(&other)),
                 None => {
                     self.changed.insert(gone.clone());
                     self.writers.delete(gone);

@@ -113,6 +113,12 @@ impl Metrics {
             gauge
         };
         registry.register("endpoints", "Pods of this node", gauge(view.endpoints.len()));
+        registry.register(
+            "unprotected_endpoints",
+            "Pods of this node whose filters could not be attached: see `ebpf-agent endpoint list`. \
+             Alert on any",
+            gauge(view.unprotected.len()),
+        );
         registry.register("policies", "NetworkPolicies in force", gauge(view.policies.len()));
         registry.register(
             "problems",

@@ -19,7 +19,7 @@ const CHUNK: usize = 256;
 
 /// A line of JSON for each event, until the caller hangs up.
 pub async fn monitor(State(api): State<Api>) -> Response {
-    let events = BroadcastStream::new(api.monitor.subscribe()).ready_chunks(CHUNK);
+    let events = BroadcastStream::new(api.monitor.subscribe().await).ready_chunks(CHUNK);
     let lines = events.then(move |events| {
         let view = api.view.clone();
         spawn_blocking(move || {

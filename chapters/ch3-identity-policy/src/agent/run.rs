@@ -1,26 +1,27 @@
 //! The daemon: loads the programs, watches, reconciles, serves.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{broadcast, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 
 use super::engine::{Engine, Event};
 use super::metrics::Metrics;
 use super::server::{self, Api};
-use super::stores::Stores;
+use super::stores::{Read, Stores};
 use super::view::View;
-use super::{api_server, events, listener, manifests};
+use super::{api_server, events, filters, listener, manifests};
 use crate::{api, tc};
 
 /// What outlives the agent: beside the networks' leases, under a name that no network can have.
 const DIRECTORY: &str = "/run/ebpfcni/.agent";
 /// An identity rests this long before its number may be given again: longer than any
 /// connection is remembered.
-const GRACE: Duration = Duration::from_secs(2 * 3600);
+const GRACE: Duration = Duration::from_secs(3 * 3600);
 
 /// As many answers that take their time are looked for at once.
 const ANSWERERS: usize = 2;
@@ -52,13 +53,16 @@ pub fn run(options: Options) -> Result<()> {
 async fn serve(options: Options) -> Result<()> {
     tc::programs()?; // the plugin needs them, and we need their maps
     let (engine, changes) = mpsc::channel();
-    let (monitor, _) = broadcast::channel(4096);
+    filters::watch(engine.clone())?;
+    let monitor = events::Monitor::default();
     let (view_sender, view) = watch::channel(View::default());
     let (ready_sender, ready) = watch::channel(false);
+    let (read_sender, read) = watch::channel(Read::default());
     let metrics = Metrics::default();
     let api = Api {
         engine: engine.clone(),
         view,
+        read,
         monitor: monitor.clone(),
         ready,
         metrics: metrics.clone(),
@@ -67,7 +71,9 @@ async fn serve(options: Options) -> Result<()> {
 
     let reconciled = async {
         let (stores, listed) = oneshot::channel();
-        let watched = thread("objects", move || watch_objects(options.manifests, engine, stores))?;
+        let watched = thread("objects", move || {
+            watch_objects(options.manifests, read_sender, engine, stores)
+        })?;
         let stores = listed.await;
         let Ok(stores) = stores else { return watched.await };
         stores.wait_until_ready().await?;
@@ -76,8 +82,8 @@ async fn serve(options: Options) -> Result<()> {
             let engine = Engine::new(options.node, stores, directory, GRACE, view_sender, metrics)?;
             engine.run(&changes, || {
                 ready_sender.send_replace(true);
-                // For whoever waits: from now on ADD works.
-                println!("READY");
+                // For whoever waits: from now on ADD works. There may be nobody.
+                let _ = writeln!(std::io::stdout(), "READY");
             });
             Ok(())
         })?;
@@ -87,7 +93,7 @@ async fn serve(options: Options) -> Result<()> {
     tokio::select! {
         () = served => {}
         reconciled = reconciled => reconciled?,
-        read = events::read(monitor) => read.context("cannot read events")?,
+        () = monitor.read() => {}
         _ = terminate.recv() => tracing::info!("SIGTERM: programs and maps stay as they are"),
         _ = tokio::signal::ctrl_c() => tracing::info!("Ctrl-C: programs and maps stay as they are"),
     }
@@ -97,13 +103,14 @@ async fn serve(options: Options) -> Result<()> {
 /// Reads objects for ever, from manifests or from the API server.
 fn watch_objects(
     manifests: Option<PathBuf>,
+    read: watch::Sender<Read>,
     engine: mpsc::Sender<Event>,
     listed: oneshot::Sender<Stores>,
 ) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let stores = match &manifests {
-            Some(directory) => manifests::watch(directory, engine)?,
+            Some(directory) => manifests::watch(directory, engine, read)?,
             None => api_server::watch(engine).await?,
         };
         let _ = listed.send(stores); // nobody waits for it if the agent is ending

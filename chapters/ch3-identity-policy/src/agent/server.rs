@@ -11,7 +11,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tokio::sync::{broadcast, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 use tokio::task::spawn_blocking;
 
 use super::engine::Event;
@@ -20,6 +20,7 @@ use super::explain::{Explanation, Party};
 use super::live::{self, Live};
 use super::metrics::{self, Metrics};
 use super::monitor;
+use super::stores::Read;
 use super::view::View;
 use crate::api::{NewEndpoint, Problem, is_host_link};
 
@@ -30,8 +31,10 @@ pub struct Api {
     pub engine: mpsc::Sender<Event>,
     /// From the engine.
     pub view: watch::Receiver<View>,
+    /// From the source, if that is a directory of manifests.
+    pub read: watch::Receiver<Read>,
     /// From the kernel.
-    pub monitor: broadcast::Sender<events::Event>,
+    pub monitor: events::Monitor,
     /// Set when the maps are true.
     pub ready: watch::Receiver<bool>,
     /// What is counted.
@@ -49,6 +52,9 @@ pub struct Explained {
     pub explanation: Explanation,
     /// What the maps say.
     pub live: Live,
+    /// Why nobody asks them, if so: what is wrong with the filters of the two.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<String>,
 }
 
 /// All routes. What takes its time is done in threads of its own, so that all others are
@@ -63,6 +69,7 @@ pub fn router(api: Api) -> Router {
         .route("/v1/endpoint", get(endpoints))
         .route("/v1/endpoint/{link}", get(endpoint).put(put).delete(delete))
         .route("/v1/identity", get(identities))
+        .route("/v1/manifests", get(manifests))
         .route("/v1/explain", get(explain))
         .route("/v1/monitor", get(monitor::monitor))
         .route("/metrics", get(metrics))
@@ -103,7 +110,16 @@ async fn healthz(State(api): State<Api>) -> Response {
             "not all pods, namespaces and policies are known yet",
         );
     }
-    json(&json!({ "problems": api.view.borrow().problems }))
+    let view = api.view.borrow();
+    let status = if view.is_sound { StatusCode::OK } else { StatusCode::INTERNAL_SERVER_ERROR };
+    (status, json(&json!({ "problems": view.problems }))).into_response()
+}
+
+/// Which content of which manifest has been read, and whether the maps follow all of it.
+async fn manifests(State(api): State<Api>) -> Response {
+    let read = api.read.borrow();
+    let in_force = read.revision == api.view.borrow().revision;
+    json(&json!({ "files": read.files, "in_force": in_force }))
 }
 
 async fn endpoint(State(api): State<Api>, UrlPath(link): UrlPath<String>) -> Response {
@@ -154,15 +170,17 @@ struct Pair {
 /// What policies and maps say of a connection.
 async fn explain(State(api): State<Api>, Query(pair): Query<Pair>) -> Response {
     let find = move |api: &Api| {
-        let (source, destination, question) = {
+        let (source, destination, question, faults) = {
             let view = api.view.borrow();
             let (source, destination) = (view.find(&pair.from)?, view.find(&pair.to)?);
             let question = view.question(source.0.clone(), destination.0.clone());
-            (source, destination, question)
+            let both = [source.1, destination.1];
+            let faults = both.into_iter().flatten().filter_map(|it| view.fault_at(it));
+            (source, destination, question, faults.collect())
         };
         let (explanation, live) = (question.answer(), live::look_up(&source, &destination)?);
         let (source, destination) = (source.0, destination.0);
-        Ok(json(&Explained { source, destination, explanation, live }))
+        Ok(json(&Explained { source, destination, explanation, live, faults }))
     };
     answer(api, find).await
 }

@@ -1,12 +1,15 @@
 //! What people ask a running agent, and the maps.
 
-use anyhow::Result;
+#![deny(clippy::print_stdout, clippy::print_stderr, reason = "they panic: see table::say")]
+
+use anyhow::{Result, ensure};
 use clap::Subcommand;
 
 use crate::client;
 use endpoints::{endpoint, endpoints, identities};
 use explain::explain;
 use maps::{conntrack, endpoint_map, policy_map};
+pub use table::say;
 use table::{Output, json};
 
 mod endpoints;
@@ -76,7 +79,7 @@ pub enum BpfCommand {
     /// `policy_map`: who may talk to whom
     #[command(subcommand)]
     Policy(PolicyCommand),
-    /// `ct_new_map` and `ct_established_map`: who has opened connections
+    /// `ct_map`: who has opened connections
     #[command(subcommand)]
     Ct(ListCommand),
 }
@@ -106,13 +109,15 @@ pub fn show(command: Command) -> Result<()> {
         Command::Bpf(BpfCommand::Policy(PolicyCommand::Get { endpoint, output })) => {
             policy_map(endpoint.as_deref(), output)
         }
-        Command::Status => json(&client::get::<serde_json::Value>("/v1/healthz")?),
+        Command::Status => {
+            let (is_sound, health) = client::health()?;
+            json(&health)?;
+            ensure!(is_sound, "the kernel does not do what is wanted");
+            Ok(())
+        }
         Command::Bpf(BpfCommand::Ct(ListCommand::List(output))) => conntrack(output),
         Command::Monitor(options) => monitor::follow(&options),
         Command::Explain { source, destination, output } => explain(&source, &destination, output),
-        Command::Metrics => {
-            print!("{}", client::text("/metrics")?);
-            Ok(())
-        }
+        Command::Metrics => say(client::text("/metrics")?.trim_end()),
     }
 }

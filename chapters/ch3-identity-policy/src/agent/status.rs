@@ -49,6 +49,7 @@ impl View {
             ingress: names(|policy| policy.ingress),
             egress: names(|policy| policy.egress),
             rules: self.rules(labels),
+            fault: self.unprotected.get(&*endpoint.link).cloned(),
         })
     }
 

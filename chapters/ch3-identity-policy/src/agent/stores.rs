@@ -1,7 +1,8 @@
 //! The objects, wherever they come from: three reflectors, which the sources fill.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::Hash;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context as _, Result};
 use kube::Resource;
@@ -20,6 +21,15 @@ pub enum Which {
     These(BTreeSet<Key>),
 }
 
+/// What has been read of a directory of manifests. The reflectors hold it already.
+#[derive(Debug, Clone, Default)]
+pub struct Read {
+    /// Counts on each time that something has been read.
+    pub revision: u64,
+    /// Each file as it was then: see [`stamp`](super::manifest::stamp).
+    pub files: BTreeMap<String, String>,
+}
+
 /// The objects as the reflectors hold them.
 #[derive(Debug, Clone)]
 pub struct Stores {
@@ -31,6 +41,22 @@ pub struct Stores {
     pub policies: Store<NetworkPolicy>,
     /// What of the source cannot be read at this moment.
     pub problems: watch::Receiver<BTreeSet<String>>,
+    /// What has been read, if the source is a directory.
+    pub read: watch::Receiver<Read>,
+    /// Held while objects change that change together.
+    pub whole: Whole,
+}
+
+/// A lock on the reflectors. Who writes several objects holds it until the engine has the event.
+#[derive(Debug, Clone, Default)]
+pub struct Whole(Arc<Mutex<()>>);
+
+impl Whole {
+    /// Waits until nobody else has it.
+    pub fn lock(&self) -> MutexGuard<'_, ()> {
+        // It guards no data of its own: nothing is broken by who has panicked with it.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Stores {
@@ -43,6 +69,7 @@ impl Stores {
 
     /// Looks at objects as they are at this moment.
     pub fn look_at(&self, which: &Which, directory: &mut Directory) {
+        let _whole = self.whole.lock();
         match which {
             Which::All => directory.set_all(&Objects {
                 pods: self.pods.state(),

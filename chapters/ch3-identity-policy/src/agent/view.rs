@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
 
+use super::changes::Changes;
 use super::directory::of_namespace;
 use super::events::{self, Event};
 use super::explain::{Explanation, Party, explain};
@@ -14,7 +15,7 @@ use super::identity::{HOST, Identities, WORLD};
 use super::local::{Local, LocalEndpoint};
 use super::objects::Name;
 use super::policy::Policy;
-use super::wanted::{Changes, Wanted};
+use super::wanted::Wanted;
 use crate::api::SecurityLabels;
 
 /// All that can be asked about. Who reads it, or copies it, takes no longer than that: the engine
@@ -27,10 +28,16 @@ pub struct View {
     pub identities: BTreeMap<u32, (Arc<SecurityLabels>, bool)>,
     /// What is not as it should be.
     pub problems: BTreeSet<String>,
+    /// The kernel does what is wanted, as far as we know: maps and filters are as they should be.
+    pub is_sound: bool,
+    /// What is wrong with the filters of an endpoint, by link.
+    pub unprotected: BTreeMap<Name, String>,
     /// Which pod has an address, of this node or another, and its identity.
     pub pods: BTreeMap<Ipv4Addr, (Name, u32)>,
     /// The policies in force.
     pub policies: BTreeMap<Name, Arc<Policy>>,
+    /// Of the manifests that the maps follow.
+    pub revision: u64,
     /// How many entries `endpoint_map` and `policy_map` have.
     pub sizes: [usize; 2],
 }
@@ -93,6 +100,12 @@ impl View {
             let identity = wanted.endpoints.get(address).map(|it| it.identity);
             set(&mut self.pods, address, owner.zip(identity));
         }
+    }
+
+    /// What is wrong with the filters of who has an address.
+    pub fn fault_at(&self, address: Ipv4Addr) -> Option<String> {
+        let link = self.endpoints.iter().find(|(_, it)| it.0.new.address == address);
+        self.unprotected.get(link?.0).cloned()
     }
 
     /// A question with the policies that may decide it.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
+use super::changes::Changes;
 use super::claims::Claims;
 use super::directory::Directory;
 use super::identity::Identities;
@@ -32,15 +33,6 @@ pub struct Wanted {
     conflicts: BTreeMap<Ipv4Addr, String>,
     /// What the view must learn.
     pub news: News,
-}
-
-/// Keys of the maps whose wanted value may be another than before.
-#[derive(Debug, Default)]
-pub struct Changes {
-    /// Of `endpoint_map`.
-    pub endpoints: BTreeSet<Ipv4Addr>,
-    /// Of `policy_map`.
-    pub policy: BTreeSet<PolicyKey>,
 }
 
 /// What else may be another.

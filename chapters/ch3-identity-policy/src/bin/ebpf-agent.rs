@@ -32,7 +32,8 @@ fn main() -> ExitCode {
     match execute(Cli::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            // `eprintln!` would panic if nobody reads.
+            let _ = writeln!(std::io::stderr(), "error: {error:#}");
             ExitCode::FAILURE
         }
     }
@@ -44,14 +45,16 @@ fn execute(command: Command) -> Result<()> {
             let filter = tracing_subscriber::EnvFilter::builder()
                 .with_default_directive(tracing::Level::INFO.into())
                 .from_env_lossy();
-            tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter).init();
+            let log = tracing_subscriber::fmt().with_writer(std::io::stderr);
+            // When nobody reads the log, it would be told so by `eprintln!`, which panics then.
+            log.log_internal_errors(false).with_env_filter(filter).init();
             run::run(options)
         }
         Command::Show(command) => show::show(command),
         Command::Completion { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "ebpf-agent", &mut script);
-            Ok(std::io::stdout().write_all(&script)?)
+            show::say(String::from_utf8(script)?.trim_end())
         }
     }
 }

@@ -1,15 +1,13 @@
 /* Who has opened a connection, so that its answers may pass: a policy allows connections, and
- * their answers with them. Each veth keeps its own: as its pod sees the addresses, so what a
- * Service translates on the way is no matter. */
+ * their answers with them. */
 
 #define SECOND 1000000000ULL
 
 struct ct_key {
-	__be32 saddr; /* of who opened it */
+	__be32 saddr; /* of who opened it, as the veth's pod sees it: see ct_map */
 	__be32 daddr;
 	__be16 sport;
 	__be16 dport;
-	__u32 ifindex;
 	__u32 proto;
 };
 
@@ -20,45 +18,62 @@ struct ct_entry {
 	 * inherits no connection. */
 	__u32 src_generation;
 	__u32 dst_generation;
-	__u32 closing;
+	__u32 flags;
+};
+#define CT_ANSWERED 1
+#define CT_OPENER_CLOSED 2
+#define CT_ANSWERER_CLOSED 4
+#define CT_CLOSED (CT_OPENER_CLOSED | CT_ANSWERER_CLOSED)
+#define CT_TOLD 8 /* somebody was told that it is new */
+
+/* #region tables */
+/* In a full table the least recently used makes room. So each pod has tables of its own, and
+ * whatever it opens throws out its own connections only: 2 * id is the table of those that it has
+ * opened, 2 * id + 1 of those that were opened to it by who is no pod of this node. The agent makes
+ * them, larger where there are many CPUs: to each the kernel hands out entries by 128. */
+struct ct_table {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__uint(key_size, sizeof(struct ct_key));
+	__uint(value_size, sizeof(struct ct_entry));
 };
 
-/* Two maps, in each of which the least recently used makes room: a flood of connections that
- * nobody answers throws out only its like. A map hands out entries to each CPU by 128, hence
- * no less than 2 * 128 for each: 65536 will do for 256 of them. */
 struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 65536);
-	__type(key, struct ct_key);
-	__type(value, struct ct_entry);
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, 32768);
+	__type(key, __u32);
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
-} ct_new_map SEC(".maps");
+	__array(values, struct ct_table);
+} ct_map SEC(".maps");
 
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 65536);
-	__type(key, struct ct_key);
-	__type(value, struct ct_entry);
-	__uint(pinning, LIBBPF_PIN_BY_NAME);
-} ct_established_map SEC(".maps");
-
-static __always_inline __u64 lifetime(__u32 proto, bool closing)
+/* The table for a connection between a pod of this node and `opener`, who may be another one. */
+static __always_inline void *table_of(const struct endpoint *opener, const struct endpoint *pod)
 {
-	if (closing || proto == IPPROTO_ICMP)
+	__u32 index = opener && opener->ifindex ? 2 * opener->id : 2 * pod->id + 1;
+
+	return bpf_map_lookup_elem(&ct_map, &index);
+}
+/* #endregion tables */
+
+static __always_inline __u64 lifetime(__u32 proto, __u32 flags)
+{
+	if (proto == IPPROTO_ICMP || (flags & CT_CLOSED) == CT_CLOSED)
 		return 10 * SECOND;
-	return proto == IPPROTO_TCP ? 3600 * SECOND : 60 * SECOND;
+	if (!(flags & CT_ANSWERED) || (proto != IPPROTO_TCP && proto != IPPROTO_SCTP))
+		return 60 * SECOND;
+	return 8000 * SECOND; /* Linux asks a silent peer after 7,200 s whether it is there */
 }
 
 static __always_inline struct ct_key key_of(const struct packet *packet)
 {
-	return (struct ct_key){ packet->saddr, packet->daddr,	packet->sport,
-				packet->dport, packet->ifindex, packet->proto };
+	return (struct ct_key){ packet->saddr, packet->daddr, packet->sport, packet->dport,
+				packet->proto };
 }
 
-static __always_inline struct ct_key reversed(const struct ct_key *key)
+static __always_inline struct ct_key reversed(const struct packet *packet)
 {
-	return (struct ct_key){ key->daddr, key->saddr, key->dport,
-				key->sport, key->ifindex, key->proto };
+	return (struct ct_key){ packet->daddr, packet->saddr, packet->dport, packet->sport,
+				packet->proto };
 }
 
 static __always_inline __u32 generation(const struct endpoint *endpoint)
@@ -66,87 +81,78 @@ static __always_inline __u32 generation(const struct endpoint *endpoint)
 	return endpoint ? endpoint->generation : 0;
 }
 
-/* An entry counts while it lives, and while both addresses are whose they were. */
-static __always_inline bool is_current(const struct ct_entry *entry, const struct endpoint *src,
-				       const struct endpoint *dst)
-{
-	return entry && entry->expires > bpf_ktime_get_ns() &&
-	       entry->src_generation == generation(src) && entry->dst_generation == generation(dst);
-}
-
-/* #region answered */
-/* The connection from src to dst with this key, if there is one: this packet was answered, or is
- * an answer and makes the connection an established one. */
-static __always_inline struct ct_entry *connection(const struct ct_key *key,
+/* #region connection */
+/* The connection from src to dst with this key. It counts while it lives, and while both
+ * addresses are whose they were. */
+static __always_inline struct ct_entry *connection(void *table, const struct ct_key *key,
 						   const struct endpoint *src,
-						   const struct endpoint *dst, bool is_answer)
+						   const struct endpoint *dst)
 {
-	struct ct_entry *entry = bpf_map_lookup_elem(&ct_established_map, key);
+	struct ct_entry *entry = table ? bpf_map_lookup_elem(table, key) : NULL;
 
-	if (is_current(entry, src, dst))
-		return entry;
-	entry = bpf_map_lookup_elem(&ct_new_map, key);
-	if (!is_current(entry, src, dst))
+	if (!entry || entry->expires <= bpf_ktime_get_ns() ||
+	    entry->src_generation != generation(src) || entry->dst_generation != generation(dst))
 		return NULL;
-	if (is_answer) {
-		struct ct_entry copy = *entry;
-
-		bpf_map_update_elem(&ct_established_map, key, &copy, BPF_ANY);
-		bpf_map_delete_elem(&ct_new_map, key);
-		entry = bpf_map_lookup_elem(&ct_established_map, key);
-	}
 	return entry;
 }
-/* #endregion answered */
 
-/* An answer may end a connection, but it does not keep it alive: else who is denied could hold
- * on to it. */
-static __always_inline void note_answer(struct ct_entry *entry, const struct packet *packet)
+/* A packet of a connection that may be: it goes on living, and when both ends have closed it, not
+ * for long. `end` is the flag of the end that has sent the packet. */
+static __always_inline void refresh(struct ct_entry *entry, const struct packet *packet, __u32 end)
 {
-	__u64 soon = bpf_ktime_get_ns() + lifetime(packet->proto, true);
+	__u32 flags = entry->flags;
 
-	if (!packet->closes)
-		return;
-	entry->closing = 1;
-	if (entry->expires > soon)
-		entry->expires = soon;
+	if (end == CT_ANSWERER_CLOSED)
+		flags |= CT_ANSWERED;
+	if (packet->closes)
+		flags |= packet->resets ? CT_CLOSED : end;
+	entry->flags = flags;
+	entry->expires = bpf_ktime_get_ns() + lifetime(packet->proto, flags);
 }
+/* #endregion connection */
 
-/* Remembers or refreshes the connection of a packet that was allowed; is it a new one? */
+/* Remembers or refreshes the connection of a packet that was allowed; is it one that nobody was
+ * told of? Who is told of it is for the caller to say. */
 static __always_inline bool remember(struct __sk_buff *skb, const struct packet *packet,
-				     __u32 src_id, const struct endpoint *src,
-				     const struct endpoint *dst)
+				     void *table, __u32 src_id, const struct endpoint *src,
+				     const struct endpoint *dst, bool tells)
 {
 	if (!packet->has_ports)
 		return false;
 	struct ct_key key = key_of(packet);
-	struct ct_entry *known = connection(&key, src, dst, false);
-	/* A lone SYN is a new beginning, also of a connection that was closing. */
-	bool reopens = packet->proto == IPPROTO_TCP && !packet->answers;
-	bool closing = packet->closes || (known && known->closing && !reopens);
-	__u64 expires = bpf_ktime_get_ns() + lifetime(packet->proto, closing);
+	struct ct_entry *known = connection(table, &key, src, dst);
 
 	if (known) {
+		/* A lone SYN is a new beginning, also of a connection that was closing. */
+		if (packet->proto == IPPROTO_TCP && !packet->answers && known->flags & CT_CLOSED)
+			known->flags = 0;
+		bool is_news = tells && !(known->flags & CT_TOLD);
+
+		if (is_news)
+			known->flags |= CT_TOLD;
 		known->src_id = src_id;
-		known->closing = closing;
-		known->expires = expires;
-		return false;
+		refresh(known, packet, CT_OPENER_CLOSED);
+		return is_news;
 	}
 	if (!packet->opens)
 		return false;
-	struct ct_entry entry = { expires, src_id, generation(src), generation(dst), closing };
+	struct ct_entry entry = {
+		.expires = bpf_ktime_get_ns() + lifetime(packet->proto, 0),
+		.src_id = src_id,
+		.src_generation = generation(src),
+		.dst_generation = generation(dst),
+		.flags = tells ? CT_TOLD : 0,
+	};
 
-	/* One that does not count any more would stand before it. */
-	bpf_map_delete_elem(&ct_established_map, &key);
-	if (bpf_map_update_elem(&ct_new_map, &key, &entry, BPF_ANY))
+	if (!table || bpf_map_update_elem(table, &key, &entry, BPF_ANY))
 		count(CT_FULL, skb);
-	return true;
+	return tells;
 }
 
 /* #region related */
-/* The key of the packet that an ICMP error quotes, in `quoted`. */
-static __always_inline bool quoted_key(struct __sk_buff *skb, const struct packet *packet,
-				       struct ct_key *quoted)
+/* Reads the packet that an ICMP error quotes. */
+static __always_inline bool read_quoted(struct __sk_buff *skb, const struct packet *packet,
+					struct packet *quoted)
 {
 	struct iphdr ip;
 	union l4 l4 = {};
@@ -160,17 +166,8 @@ static __always_inline bool quoted_key(struct __sk_buff *skb, const struct packe
 	/* Eight bytes behind the header are all that must be quoted. */
 	if (bpf_skb_load_bytes(skb, offset + ip.ihl * 4, &l4, 8))
 		return false;
-	struct packet inner = {
-		.ifindex = packet->ifindex,
-		.saddr = ip.saddr,
-		.daddr = ip.daddr,
-		.proto = ip.protocol,
-	};
-
-	read_l4(&l4, &inner);
-	if (!inner.has_ports)
-		return false;
-	*quoted = key_of(&inner);
-	return true;
+	*quoted = (struct packet){ .saddr = ip.saddr, .daddr = ip.daddr, .proto = ip.protocol };
+	read_l4(&l4, quoted);
+	return quoted->has_ports;
 }
 /* #endregion related */

@@ -33,11 +33,22 @@ struct event {
 	__u8 reserved;
 };
 
+#define EVENTS_SIZE (1 << 20)
+
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 1 << 20);
+	__uint(max_entries, EVENTS_SIZE);
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
 } events SEC(".maps");
+
+/* 1 while somebody listens: else no event is written. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} listening_map SEC(".maps");
 
 static __always_inline void count(__u32 reason, struct __sk_buff *skb)
 {
@@ -51,10 +62,16 @@ static __always_inline void count(__u32 reason, struct __sk_buff *skb)
 }
 
 /* #region tell */
-/* Never waits: with a full buffer the event is lost, and counted. */
+/* Never waits: with a full buffer the event is lost, and counted. Nor does it wake the agent, which
+ * costs more than the verdict: the agent looks ten times a second, and is woken only when the buffer
+ * becomes half full. */
 static __always_inline void tell(struct __sk_buff *skb, const struct packet *packet, __u8 hook,
 				 __u32 src_id, __u32 dst_id, __u8 reason)
 {
+	__u32 zero = 0, *listening = bpf_map_lookup_elem(&listening_map, &zero);
+
+	if (!listening || !*listening)
+		return;
 	struct event *event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
 
 	if (!event) {
@@ -75,6 +92,9 @@ static __always_inline void tell(struct __sk_buff *skb, const struct packet *pac
 		.reason = reason,
 		.hook = hook,
 	};
-	bpf_ringbuf_submit(event, 0);
+	__u64 behind = bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) - EVENTS_SIZE / 2;
+
+	bpf_ringbuf_submit(event, behind < 2 * sizeof(*event) ? BPF_RB_FORCE_WAKEUP :
+								 BPF_RB_NO_WAKEUP);
 }
 /* #endregion tell */

@@ -24,6 +24,7 @@ struct packet {
 	bool opens; /* may be the first of a connection */
 	bool answers; /* may be an answer to one */
 	bool closes; /* FIN or RST */
+	bool resets; /* RST */
 	bool is_error; /* an ICMP error: it quotes the packet that caused it */
 	__u8 source_mac[6];
 	bool to_group; /* the frame is for a multicast or broadcast MAC */
@@ -88,6 +89,7 @@ static __always_inline void read_l4(const union l4 *l4, struct packet *packet)
 		 * eviction a connection goes on in its middle. */
 		packet->answers = !l4->tcp.syn || l4->tcp.ack;
 		packet->opens = !l4->tcp.rst && !(l4->tcp.syn && l4->tcp.ack);
+		packet->resets = l4->tcp.rst;
 		packet->closes = l4->tcp.fin || l4->tcp.rst;
 		break;
 	case IPPROTO_ICMP:

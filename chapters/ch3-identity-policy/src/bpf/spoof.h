@@ -18,17 +18,18 @@ static __always_inline bool same_mac(const __u8 *a, const __u8 *b)
 }
 
 /* The endpoint behind this veth, if it has this address. */
-static __always_inline struct endpoint *own_endpoint(const struct packet *packet,
-						     __be32 address)
+static __always_inline struct endpoint *own_endpoint(const struct packet *packet, __be32 address,
+						     __u32 epoch)
 {
-	struct endpoint *endpoint = endpoint_at(address);
+	struct endpoint *endpoint = endpoint_at(address, epoch);
 
 	return endpoint && endpoint->ifindex == packet->ifindex ? endpoint : NULL;
 }
 
 /* ARP may speak of the pod's own address and MAC only: else it could draw to itself what is
  * for its neighbours. */
-static __always_inline bool arp_is_honest(struct __sk_buff *skb, const struct packet *packet)
+static __always_inline bool arp_is_honest(struct __sk_buff *skb, const struct packet *packet,
+					  __u32 epoch)
 {
 	struct arp arp;
 
@@ -38,7 +39,7 @@ static __always_inline bool arp_is_honest(struct __sk_buff *skb, const struct pa
 	    arp.header.ar_hln != 6 || arp.header.ar_pln != 4)
 		return false;
 	/* Sender 0.0.0.0 asks whether somebody has the address already (RFC 5227): its own. */
-	struct endpoint *me = own_endpoint(packet, arp.sender ?: arp.target);
+	struct endpoint *me = own_endpoint(packet, arp.sender ?: arp.target, epoch);
 
 	return me && same_mac(me->mac, arp.sender_mac) && same_mac(me->mac, packet->source_mac);
 }

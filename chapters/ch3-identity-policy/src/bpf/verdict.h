@@ -2,22 +2,19 @@
 
 /* The slide's look-up, and one with a wildcard: nothing found is a no. */
 /* #region allowed */
-static __always_inline bool allowed(__u32 src_id, __u32 dst_id, struct policy_entry **entry)
+static __always_inline bool allowed(__u32 src_id, __u32 dst_id, __u32 epoch,
+				    struct policy_entry **entry)
 {
-	struct policy_key key = { src_id, dst_id };
-
-	*entry = bpf_map_lookup_elem(&policy_map, &key);
-	if (!*entry) {
-		key.src_id = ID_ANY;
-		*entry = bpf_map_lookup_elem(&policy_map, &key);
-	}
+	*entry = policy_at(src_id, dst_id, epoch);
+	if (!*entry)
+		*entry = policy_at(ID_ANY, dst_id, epoch);
 	return *entry && (*entry)->action == ACTION_ALLOW;
 }
 /* #endregion allowed */
 
 /* May a connection from src to dst be? Nothing isolates the node and the world; the node always
  * reaches its own pods (kubelet's probes). `flags` are those of src, if it is an endpoint. */
-static __always_inline int judge(__u32 src_id, __u16 flags, __u32 dst_id,
+static __always_inline int judge(__u32 src_id, __u16 flags, __u32 dst_id, __u32 epoch,
 				 struct policy_entry **entry)
 {
 	*entry = NULL;
@@ -25,34 +22,51 @@ static __always_inline int judge(__u32 src_id, __u16 flags, __u32 dst_id,
 		return FORWARDED;
 	if (flags & EGRESS_ISOLATED)
 		return DROP_EGRESS;
-	if (dst_id == ID_HOST || dst_id == ID_WORLD || allowed(src_id, dst_id, entry))
+	if (dst_id == ID_HOST || dst_id == ID_WORLD || allowed(src_id, dst_id, epoch, entry))
 		return FORWARDED;
 	return DROP_POLICY;
 }
 
-/* from_pod writes into the packet's mark who sent it, as Cilium does. The mark goes with the
- * packet through bridge, NAT and routing, and leaves kube-proxy's bits (0x4000, 0x8000) alone. A
- * pod cannot set it: on the way from one network namespace to another the kernel clears it. */
+/* from_pod writes into the packet's mark who sent it, as Cilium does, and in which epoch. The mark
+ * goes with the packet through bridge, NAT and routing, and leaves kube-proxy's bits (0x4000,
+ * 0x8000) alone. A pod cannot set it: on the way from one network namespace to another the kernel
+ * clears it. */
 #define MARK_IDENTITY 0x0f00
+#define MARK_EPOCH 0x00ff
 
-static __always_inline __u32 mark_of(__u32 identity)
+static __always_inline __u32 mark_of(__u32 identity, __u32 epoch)
 {
-	return identity << 16 | MARK_IDENTITY;
+	return identity << 16 | MARK_IDENTITY | (epoch & MARK_EPOCH);
+}
+
+/* Who sent what carries a mark. */
+static __always_inline __u32 who_marked(struct __sk_buff *skb, __u32 *epoch, struct endpoint **src)
+{
+	/* The pod's own address: what is it now? It may have changed on the way. */
+	if (*src && (*src)->ifindex)
+		return (*src)->identity;
+	/* A Service's or the node's address by now. The mark says who sent it, by a number of that
+	 * time: so all else is as it was at that time, too. */
+	*epoch -= (*epoch - skb->mark) & MARK_EPOCH;
+	*src = NULL;
+	return skb->mark >> 16;
 }
 
 /* #region who */
 /* The identity of who sent what is about to enter a pod; 0: somebody who poses as another.
- * `src` is the endpoint that has the source address, if any. */
-static __always_inline __u32 who_sent(struct __sk_buff *skb, const struct endpoint *src)
+ * `src` becomes the endpoint that has the source address, if any. */
+static __always_inline __u32 who_sent(struct __sk_buff *skb, __be32 saddr, __u32 *epoch,
+				      struct endpoint **src)
 {
+	*src = endpoint_at(saddr, *epoch);
 	if ((skb->mark & MARK_IDENTITY) == MARK_IDENTITY)
-		return skb->mark >> 16;
+		return who_marked(skb, epoch, src);
 	/* Never by its address: what comes from outside through a Service may carry it too. */
 	if (!skb->ingress_ifindex)
 		return ID_HOST;
-	if (!src)
+	if (!*src)
 		return ID_WORLD;
 	/* A pod of this node whose packet no from_pod has seen. */
-	return src->ifindex ? 0 : src->identity;
+	return (*src)->ifindex ? 0 : (*src)->identity;
 }
 /* #endregion who */

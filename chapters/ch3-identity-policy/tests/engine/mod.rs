@@ -14,12 +14,13 @@ use std::time::{Duration, SystemTime};
 
 use ch3_identity_policy::{agent, api, maps};
 
+use agent::changes::Changes;
 use agent::directory::{Directory, Objects};
 use agent::identity::Identities;
 use agent::local::Local;
 use agent::objects::{Namespace, NetworkPolicy, Pod};
 use agent::view::View;
-use agent::wanted::{Changes, News, Wanted};
+use agent::wanted::{News, Wanted};
 use api::{NewEndpoint, PodRef};
 use maps::{Endpoint, PolicyKey};
 use serde::de::DeserializeOwned;

@@ -12,7 +12,7 @@ pub mod socket;
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use lab::{Kind, Node, PodSpec};
 use serde_json::{Value, json};
@@ -22,7 +22,7 @@ pub use place::Place;
 use servers::{PORTS, Servers, Serving, Sockets};
 
 /// How long anything may take that must come to be.
-pub const DEADLINE: Duration = Duration::from_secs(10);
+pub const DEADLINE: Duration = Duration::from_secs(30);
 
 /// A node with its agent, and pods that serve.
 #[derive(Debug)]
@@ -177,10 +177,7 @@ fn split(name: &str) -> (&str, &str) {
 }
 
 /// Waits for something that must come to be.
-fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !is_so() {
-        assert!(start.elapsed() < DEADLINE, "waited in vain: {what}");
-        std::thread::sleep(Duration::from_millis(2));
-    }
+#[track_caller]
+fn wait_until(what: &str, is_so: impl FnMut() -> bool) {
+    assert!(lab::wait_until(DEADLINE, is_so), "waited in vain: {what}");
 }

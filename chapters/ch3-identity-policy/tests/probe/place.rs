@@ -78,11 +78,10 @@ impl Cluster {
         self.serve("10.13.0.1", node);
     }
 
-    /// One echo request and its answer.
+    /// An echo request and its answer.
     #[track_caller]
     pub fn ping(&self, from: &str, to: &str) {
-        let (sandbox, to) = (self.places[from].sandbox.as_ref().unwrap(), self.ip(to).to_string());
-        sandbox.run(&self.node, &["ping", "-c1", "-W2", &to]).unwrap();
+        self.places[from].sandbox.as_ref().unwrap().ping(&self.node, self.ip(to)).unwrap();
     }
 
     /// A Service of 10.96.0.10 with one pod behind it, as kube-proxy would make it.

@@ -15,13 +15,19 @@ use std::time::{Duration, Instant};
 pub use ch3_identity_policy::{
     agent::events::Event,
     client,
-    maps::{self, CtEntry, CtKey},
+    maps::{
+        self,
+        ct::{CtEntry, CtKey, Tables},
+    },
 };
 use lab::{Node, Pod};
 use nix::libc;
 use nix::net::if_::if_nametoindex;
 use nix::poll::{PollFd, PollFlags, poll};
 use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
+
+/// How long anything may take that must come to be, on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 pub type Mac = [u8; 6];
 pub const BROADCAST: Mac = [0xff; 6];
@@ -114,11 +120,27 @@ pub fn send(node: &Node, pod: &Pod, frame: &[u8]) {
     sandbox.enter(node, || RawSocket::on("eth0").send(frame)).unwrap();
 }
 
-/// Sends a frame, and says whether it arrives in another pod.
+/// Sends a frame, and says whether it arrives in another pod. It does not if TC has dropped
+/// something and it does not come in the second after that; else it is waited for.
 pub fn arrives(node: &Node, from: &Pod, to: &Pod, frame: &[u8]) -> bool {
     let there = to.sandbox.as_ref().unwrap().enter(node, || RawSocket::on("eth0")).unwrap();
+    let before = tc_drops(node);
     send(node, from, frame);
-    there.hears(frame)
+    let mut is_heard = false;
+    lab::wait_until(PATIENCE, || {
+        let is_dropped = tc_drops(node) > before;
+        is_heard = there.hears(frame, Duration::from_secs(1));
+        is_heard || is_dropped
+    });
+    is_heard
+}
+
+/// What TC's programs have dropped so far, on all links together.
+pub fn tc_drops(node: &Node) -> u64 {
+    let qdiscs = node.run(&["tc", "-s", "-j", "qdisc", "show"]).unwrap();
+    let qdiscs: Vec<serde_json::Value> = serde_json::from_str(&qdiscs).unwrap();
+    let clsact = qdiscs.iter().filter(|it| it["kind"] == "clsact");
+    clsact.map(|it| it["drops"].as_u64().unwrap()).sum()
 }
 
 /// An AF_PACKET socket on an interface of the namespace in which it was opened.
@@ -145,14 +167,14 @@ impl RawSocket {
         assert_eq!(nix::unistd::write(&self.0, frame).unwrap(), frame.len());
     }
 
-    /// Does the frame come in? MAC addresses apart.
-    pub fn hears(&self, frame: &[u8]) -> bool {
-        self.hears_any(|heard| heard[12..] == frame[12..])
+    /// Does the frame come in, in this time? MAC addresses apart.
+    pub fn hears(&self, frame: &[u8], time: Duration) -> bool {
+        self.hears_any(|heard| heard[12..] == frame[12..], time)
     }
 
-    /// Does such a frame come in within a second?
-    pub fn hears_any(&self, is_it: impl Fn(&[u8]) -> bool) -> bool {
-        let deadline = Instant::now() + Duration::from_secs(1);
+    /// Does such a frame come in, in this time?
+    pub fn hears_any(&self, is_it: impl Fn(&[u8]) -> bool, time: Duration) -> bool {
+        let deadline = Instant::now() + time;
         let mut buffer = [0; 4096];
         while Instant::now() < deadline {
             let mut ready = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
@@ -205,14 +227,18 @@ impl Monitor {
 
     /// The first event that is as wanted, waited for.
     pub fn find(&self, what: &str, is_it: impl Fn(&Event) -> bool) -> Event {
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + PATIENCE;
         loop {
             let events = self.0.lock().unwrap().clone();
             if let Some(event) = events.iter().find(|event| is_it(event)) {
                 return event.clone();
             }
             let told = || events.iter().map(line).collect::<Vec<_>>().join("\n");
-            assert!(Instant::now() < deadline, "no event of {what} in 10 s, but:\n{}", told());
+            assert!(
+                Instant::now() < deadline,
+                "no event of {what} in {PATIENCE:?}, but:\n{}",
+                told()
+            );
             std::thread::sleep(Duration::from_millis(1));
         }
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result, bail};
 
-use super::table::{Output, json, table};
+use super::table::{Output, json, say, table};
 use crate::agent::identity;
 use crate::api::{EndpointStatus, IdentityStatus, SecurityLabels};
 use crate::client;
@@ -25,7 +25,11 @@ pub fn endpoints(output: Output) -> Result<()> {
             it.new.address.to_string(),
             labels_of(&it.labels),
         ]
-    })
+    })?;
+    if !output.is_json() {
+        endpoints.iter().filter_map(|it| it.fault.as_ref()).try_for_each(say)?;
+    }
+    Ok(())
 }
 
 /// `endpoint get`: with the policies that isolate it, and whom each of their rules lets in.
@@ -34,18 +38,22 @@ pub fn endpoint(which: &str, output: Output) -> Result<()> {
     if output.is_json() {
         return json(&it);
     }
-    println!("Endpoint {}: {}, {}, veth {}", it.id, pod_of(&it), it.new.address, it.link);
-    println!("Identity {}: {}", it.identity, labels_of(&it.labels));
+    let (pod, address) = (pod_of(&it), it.new.address);
+    say(format_args!("Endpoint {}: {pod}, {address}, veth {}", it.id, it.link))?;
+    say(format_args!("Identity {}: {}", it.identity, labels_of(&it.labels)))?;
     for (direction, policies) in [("Ingress", &it.ingress), ("Egress", &it.egress)] {
         match policies.as_slice() {
-            [] => println!("{direction}: not isolated"),
-            some => println!("{direction}: isolated by {}", some.join(", ")),
+            [] => say(format_args!("{direction}: not isolated"))?,
+            some => say(format_args!("{direction}: isolated by {}", some.join(", ")))?,
         }
+    }
+    if let Some(fault) = &it.fault {
+        say(fault)?;
     }
     for rule in &it.rules {
         let ids: Vec<_> = rule.identities.iter().map(u32::to_string).collect();
         let ids = if ids.is_empty() { "nobody now".into() } else { ids.join(", ") };
-        println!("  {} {}: {}: {ids}", rule.policy, rule.at, rule.lets_in);
+        say(format_args!("  {} {}: {}: {ids}", rule.policy, rule.at, rule.lets_in))?;
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::table::{Output, json};
+use super::table::{Output, json, say};
 use crate::agent::server::Explained;
 use crate::client;
 
@@ -14,35 +14,34 @@ pub fn explain(source: &str, destination: &str, output: Output) -> Result<()> {
         return json(&it);
     }
     let verdict = |allowed: bool| if allowed { "allowed" } else { "denied" };
-    println!(
+    say(format_args!(
         "{} (identity {}) → {} (identity {}): {}",
         it.source.name,
         it.source.identity,
         it.destination.name,
         it.destination.identity,
         verdict(it.live.allowed)
-    );
-    println!("  policies: {}: {}", verdict(it.explanation.allowed), it.explanation.why);
-    for policy in &it.explanation.isolated_by {
-        println!("    isolated by {policy}");
+    ))?;
+    let explanation = &it.explanation;
+    say(format_args!("  policies: {}: {}", verdict(explanation.allowed), explanation.why))?;
+    for policy in &explanation.isolated_by {
+        say(format_args!("    isolated by {policy}"))?;
     }
-    for rule in &it.explanation.allowed_by {
-        println!("    allowed by {rule}");
+    for rule in &explanation.allowed_by {
+        say(format_args!("    allowed by {rule}"))?;
     }
-    if let Some(miss) = &it.explanation.nearest_miss {
-        println!("    nearest miss: {miss}");
+    if let Some(miss) = &explanation.nearest_miss {
+        say(format_args!("    nearest miss: {miss}"))?;
     }
     match it.live.entry {
-        Some((0, to)) => println!("  maps: allowed by the entry (any, {to})"),
-        Some((from, to)) => println!("  maps: allowed by the entry ({from}, {to})"),
-        None => println!("  maps: {}, no entry decides", verdict(it.live.allowed)),
+        Some((0, to)) => say(format_args!("  maps: allowed by the entry (any, {to})")),
+        Some((from, to)) => say(format_args!("  maps: allowed by the entry ({from}, {to})")),
+        None => say(format_args!("  maps: {}, no entry decides", verdict(it.live.allowed))),
+    }?;
+    if it.live.allowed != explanation.allowed {
+        say("  They disagree: the maps have not caught up, or are full; see `ebpf-agent status`")?;
     }
-    if it.live.allowed != it.explanation.allowed {
-        println!(
-            "  They disagree: the maps have not caught up, or are full; see `ebpf-agent status`"
-        );
-    }
-    Ok(())
+    it.faults.iter().try_for_each(|fault| say(format_args!("  But {fault}")))
 }
 
 /// What a name may consist of goes into a URL as it is; all else no pod is called.

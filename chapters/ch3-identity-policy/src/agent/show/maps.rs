@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::endpoints::{find, names};
 use super::table::{Output, table};
 use crate::maps;
+use crate::maps::ct::{self, Tables};
 
 /// An entry of `endpoint_map`.
 #[derive(Serialize)]
@@ -24,9 +25,11 @@ struct EndpointEntry {
 
 /// `bpf endpoint list`.
 pub fn endpoint_map(output: Output) -> Result<()> {
+    let epoch = maps::epoch()?;
     let mut entries = Vec::new();
     for entry in maps::endpoint_map()?.iter() {
-        let (key, it) = entry?;
+        let (key, entry) = entry?;
+        let Some(it) = entry.at(epoch) else { continue };
         entries.push(EndpointEntry {
             address: maps::address(key),
             identity: it.identity,
@@ -64,10 +67,11 @@ struct PolicyRow {
 pub fn policy_map(endpoint: Option<&str>, output: Output) -> Result<()> {
     let only = endpoint.map(find).transpose()?.map(|endpoint| endpoint.identity);
     let names = names()?;
+    let epoch = maps::epoch()?;
     let mut rows = Vec::new();
     for entry in maps::policy_map()?.iter() {
         let (key, it) = entry?;
-        if only.is_some_and(|only| only != key.dst_id) {
+        if !it.is_at(epoch) || only.is_some_and(|only| only != key.dst_id) {
             continue;
         }
         let name = |id: u32| names.get(&id).cloned().unwrap_or_else(|| id.to_string());
@@ -104,9 +108,8 @@ struct Connection {
     destination: Ipv4Addr,
     destination_port: u16,
     source_identity: u32,
-    ifindex: u32,
     established: bool,
-    closing: bool,
+    closed: bool,
     expires_in: u64,
 }
 
@@ -114,8 +117,8 @@ struct Connection {
 pub fn conntrack(output: Output) -> Result<()> {
     let now = Duration::from(clock_gettime(ClockId::CLOCK_MONOTONIC)?);
     let mut connections = Vec::new();
-    for (name, established) in [("ct_established_map", true), ("ct_new_map", false)] {
-        for entry in maps::ct_map(name)?.iter() {
+    for table in Tables::open()?.all()? {
+        for entry in table.iter() {
             let (key, it) = entry?;
             let Some(left) = Duration::from_nanos(it.expires).checked_sub(now) else { continue };
             connections.push(Connection {
@@ -125,18 +128,17 @@ pub fn conntrack(output: Output) -> Result<()> {
                 destination: maps::address(key.daddr),
                 destination_port: u16::from_be(key.dport),
                 source_identity: it.src_id,
-                ifindex: key.ifindex,
-                established,
-                closing: it.closing != 0,
+                established: it.flags & ct::ANSWERED != 0,
+                closed: it.flags & ct::CLOSED == ct::CLOSED,
                 expires_in: left.as_secs(),
             });
         }
     }
-    connections.sort_by_key(|it| (it.source, it.source_port, it.destination, it.ifindex));
-    let titles = ["PROTO", "SOURCE", "DESTINATION", "IDENTITY", "IFINDEX", "STATE", "EXPIRES"];
+    connections.sort_by_key(|it| (it.source, it.source_port, it.destination));
+    let titles = ["PROTO", "SOURCE", "DESTINATION", "IDENTITY", "STATE", "EXPIRES"];
     table(output, &connections, &titles, |it| {
-        let state = match (it.closing, it.established) {
-            (true, _) => "closing",
+        let state = match (it.closed, it.established) {
+            (true, _) => "closed",
             (false, true) => "established",
             (false, false) => "new",
         };
@@ -145,7 +147,6 @@ pub fn conntrack(output: Output) -> Result<()> {
             format!("{}:{}", it.source, it.source_port),
             format!("{}:{}", it.destination, it.destination_port),
             it.source_identity.to_string(),
-            it.ifindex.to_string(),
             state.into(),
             format!("{}s", it.expires_in),
         ]

@@ -1,6 +1,9 @@
 //! Tables for people, JSON for programs.
 
-use anyhow::Result;
+use std::fmt::Display;
+use std::io::{self, ErrorKind, Write as _};
+
+use anyhow::{Context as _, Result};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
@@ -26,10 +29,18 @@ pub enum Format {
     Json,
 }
 
+/// Prints a line. Who reads may want no more, as in `endpoint list | head -n1`: other programs are
+/// ended by SIGPIPE then, which Rust turns off, and `println!` would panic.
+pub fn say(text: impl Display) -> Result<()> {
+    match writeln!(io::stdout(), "{text}") {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => std::process::exit(0),
+        written => written.context("cannot write to stdout"),
+    }
+}
+
 /// Prints JSON.
 pub fn json(value: &impl Serialize) -> Result<()> {
-    println!("{}", serde_json::to_string_pretty(value)?);
-    Ok(())
+    say(serde_json::to_string_pretty(value)?)
 }
 
 /// Prints rows under titles, or the JSON of the same.
@@ -48,7 +59,7 @@ pub fn table<T: Serialize>(
     let widths: Vec<_> = (0..rows[0].len()).map(width).collect();
     for row in &rows {
         let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
-        println!("{}", cells.collect::<Vec<_>>().join("   ").trim_end());
+        say(cells.collect::<Vec<_>>().join("   ").trim_end())?;
     }
     Ok(())
 }

@@ -1,0 +1,139 @@
+//! The filters on this node's veths, looked after as the maps are: compared with what is wanted,
+//! and attached anew. After the maps are written, never before: a filter with maps that are not
+//! filled yet would cut its pod off.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::mpsc::Sender;
+
+use anyhow::{Context as _, Result};
+use netlink_packet_core::{NetlinkMessage, NetlinkPayload};
+use netlink_packet_route::RouteNetlinkMessage;
+use nix::libc;
+use nix::net::if_::if_nametoindex;
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, socket,
+};
+use std::os::fd::{AsRawFd as _, OwnedFd};
+
+use super::engine::Event;
+use super::local::LocalEndpoint;
+use super::objects::Name;
+use crate::tc;
+
+/// Veths whose filters are to be looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Veths {
+    /// All of them.
+    All,
+    /// By ifindex.
+    These(BTreeSet<u32>),
+}
+
+impl Default for Veths {
+    fn default() -> Self {
+        Self::These(BTreeSet::new())
+    }
+}
+
+impl Veths {
+    /// Takes in others.
+    pub fn extend(&mut self, others: Self) {
+        match (&mut *self, others) {
+            (Self::These(these), Self::These(others)) => these.extend(others),
+            _ => *self = Self::All,
+        }
+    }
+
+    fn has(&self, ifindex: u32) -> bool {
+        match self {
+            Self::All => true,
+            Self::These(these) => these.contains(&ifindex),
+        }
+    }
+}
+
+/// What could not be mended, by link.
+#[derive(Debug, Default)]
+pub struct Filters {
+    faults: BTreeMap<Name, String>,
+}
+
+impl Filters {
+    // #region mend
+    /// Looks at the veths of these endpoints, and attaches what is not there. What fails is told,
+    /// and tried again when all are looked at.
+    pub fn mend<'a>(
+        &mut self,
+        veths: &Veths,
+        endpoints: impl Iterator<Item = (&'a Name, &'a LocalEndpoint)>,
+    ) {
+        let mut faults = BTreeMap::new();
+        for (link, endpoint) in endpoints {
+            // Each try makes news, which must not make the next one.
+            let known = self.faults.get(link).filter(|_| *veths != Veths::All);
+            faults.extend(known.map(|fault| (link.clone(), fault.clone())));
+            if known.is_some() || !veths.has(endpoint.new.ifindex) {
+                continue;
+            }
+            let name = endpoint.name();
+            match tc::attach(link) {
+                Ok(true) => tracing::warn!("{name}: {link} had other filters or none: attached"),
+                Ok(false) => {}
+                // A link that is gone needs none.
+                Err(_) if if_nametoindex(&**link).is_err() => {}
+                Err(error) => {
+                    let fault = format!("{name} is not protected, nor others from it: {error:#}");
+                    faults.insert(link.clone(), fault);
+                }
+            }
+        }
+        self.faults = faults;
+    }
+    // #endregion mend
+
+    /// What could not be mended, by link.
+    pub fn faults(&self) -> &BTreeMap<Name, String> {
+        &self.faults
+    }
+}
+
+/// Tells the engine of each qdisc and filter that goes or changes, in a thread of its own.
+pub fn watch(events: Sender<Event>) -> Result<()> {
+    let flags = SockFlag::SOCK_CLOEXEC;
+    let route = Some(SockProtocol::NetlinkRoute);
+    let news = socket(AddressFamily::Netlink, SockType::Raw, flags, route)
+        .and_then(|news| {
+            let group = 1 << (libc::RTNLGRP_TC - 1);
+            bind(news.as_raw_fd(), &NetlinkAddr::new(0, group)).map(|()| news)
+        })
+        .context("cannot listen to netlink's news of filters")?;
+    let listen = move || while events.send(Event::Filters(next(&news))).is_ok() {};
+    std::thread::Builder::new().name("filters".into()).spawn(listen)?;
+    Ok(())
+}
+
+/// Waits for news. What cannot be understood, or was lost, may be of any veth.
+fn next(news: &OwnedFd) -> Veths {
+    let mut buffer = vec![0; 1 << 16];
+    let Ok(length) = recv(news.as_raw_fd(), &mut buffer, MsgFlags::empty()) else {
+        return Veths::All;
+    };
+    let (mut rest, mut veths) = (&buffer[..length], BTreeSet::new());
+    while !rest.is_empty() {
+        let Ok(message) = NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest) else {
+            return Veths::All;
+        };
+        let length = (message.header.length as usize).next_multiple_of(4);
+        rest = rest.get(length.max(16)..).unwrap_or_default();
+        if let NetlinkPayload::InnerMessage(
+            RouteNetlinkMessage::DelQueueDiscipline(it)
+            | RouteNetlinkMessage::NewQueueDiscipline(it)
+            | RouteNetlinkMessage::DelTrafficFilter(it)
+            | RouteNetlinkMessage::NewTrafficFilter(it),
+        ) = message.payload
+        {
+            veths.extend(u32::try_from(it.header.index));
+        }
+    }
+    Veths::These(veths)
+}

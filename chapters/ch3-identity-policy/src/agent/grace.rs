@@ -1,0 +1,18 @@
+//! Waiting until no program runs any more that was running when the wait began.
+
+use std::io;
+
+use anyhow::{Context as _, Result};
+use nix::libc;
+
+/// `MEMBARRIER_CMD_GLOBAL` of membarrier(2).
+const GLOBAL: libc::c_int = 1;
+
+/// Waits, some milliseconds: the kernel waits for what it calls an RCU grace period, and every eBPF
+/// program runs between two of them. An error on a kernel with `nohz_full`, which has no such call.
+pub fn wait() -> Result<()> {
+    // SAFETY: membarrier takes three integers and touches no memory of ours.
+    let done = unsafe { libc::syscall(libc::SYS_membarrier, GLOBAL, 0, 0) };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+        .context("membarrier: this kernel cannot wait for running programs; boot without nohz_full")
+}

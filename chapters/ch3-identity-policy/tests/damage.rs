@@ -1,0 +1,147 @@
+//! What somebody has damaged is found and mended; and what cannot be mended, nobody calls sound.
+
+#![allow(clippy::unwrap_used, reason = "a test that fails should panic")]
+
+mod plugin;
+mod scene;
+
+use std::path::Path;
+
+use lab::{Node, Pod, Sandbox};
+use plugin::{AGENT, ready_node};
+use scene::{FRIENDS_ONLY, OUTSIDE, ask, eventually, outside, reaches, run};
+
+/// An isolated pod, a friend, a stranger, and somebody outside.
+struct Scene {
+    node: Node,
+    pods: [Pod; 3],
+    outside: Sandbox,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let node = ready_node();
+        node.apply(FRIENDS_ONLY).unwrap();
+        let pods = ["victim", "friend", "stranger"].map(|name| run(&node, name));
+        let outside = outside(&node);
+        let scene = Self { node, pods, outside };
+        scene.expect_protected();
+        scene
+    }
+
+    fn veth(&self, pod: usize) -> String {
+        let endpoints = ask(&self.node, "endpoint list -o json");
+        let address = self.pods[pod].ip.unwrap().to_string();
+        let it = endpoints.as_array().unwrap().iter().find(|it| it["address"] == address.as_str());
+        it.unwrap()["link"].as_str().unwrap().into()
+    }
+
+    /// Soon all is as the policy says, and the agent has nothing to complain of.
+    #[track_caller]
+    fn expect_protected(&self) {
+        let [victim, friend, stranger] = &self.pods;
+        eventually("status is green", || {
+            ask(&self.node, "status")["problems"].as_array().unwrap().is_empty()
+        });
+        eventually("the friend reaches it", || reaches(&self.node, friend, victim));
+        assert!(!reaches(&self.node, stranger, victim));
+        assert!(!self.reaches_from_outside());
+    }
+
+    fn reaches_from_outside(&self) -> bool {
+        let victim = self.pods[0].ip.unwrap().to_string();
+        self.outside.run(&self.node, &["ping", "-c1", "-W1", &victim]).is_ok()
+    }
+
+    fn restart_agent(&self) {
+        self.node.stop_agent().unwrap();
+        self.node.start_agent(Path::new(AGENT)).unwrap();
+    }
+}
+
+#[test]
+fn filters_that_somebody_took_away_are_attached_anew_at_once() {
+    let s = Scene::new();
+    let veth = s.veth(0);
+    for damage in [
+        "tc qdisc del dev VETH clsact",
+        "tc filter del dev VETH egress",
+        "tc filter del dev VETH ingress",
+        "tc filter replace dev VETH egress handle 1 prio 1 bpf da bytecode '1,6 0 0 0'",
+    ] {
+        s.node.sh(&damage.replace("VETH", &veth)).unwrap();
+        eventually(damage, || {
+            let attached = s.node.run(&["bpftool", "net"]).unwrap();
+            let ours = attached.lines().filter(|line| line.starts_with(&*veth));
+            ours.filter(|it| it.contains("from_pod") || it.contains("to_pod")).count() == 2
+        });
+        s.expect_protected();
+    }
+}
+
+#[test]
+fn filters_that_went_while_no_agent_was_there_are_back_when_it_is_ready() {
+    let s = Scene::new();
+    let veth = s.veth(0);
+    s.node.stop_agent().unwrap();
+    s.node.sh(&format!("tc qdisc del dev {veth} clsact")).unwrap();
+    assert!(s.reaches_from_outside(), "without filters it is open, or this proves nothing");
+    s.node.start_agent(Path::new(AGENT)).unwrap();
+    assert!(!s.reaches_from_outside());
+    s.expect_protected();
+}
+
+#[test]
+fn pods_of_before_get_programs_with_the_new_maps_when_the_old_maps_are_lost() {
+    for damage in [
+        "umount /sys/fs/bpf && mount -t bpf bpf /sys/fs/bpf",
+        "rm -r /sys/fs/bpf/tc/globals",
+        "rm /sys/fs/bpf/tc/globals/policy_map",
+        "rm /sys/fs/bpf/tc/globals/epoch_map",
+    ] {
+        let s = Scene::new();
+        s.node.stop_agent().unwrap();
+        s.node.sh(damage).unwrap();
+        assert!(!s.reaches_from_outside(), "the last policy holds: {damage}");
+        s.node.start_agent(Path::new(AGENT)).unwrap();
+        s.expect_protected();
+        let new = run(&s.node, "new");
+        assert!(reaches(&s.node, &s.pods[1], &new) && reaches(&s.node, &new, &s.pods[1]));
+        assert!(!reaches(&s.node, &new, &s.pods[0]), "{damage}");
+        s.restart_agent();
+        s.expect_protected();
+    }
+}
+
+#[test]
+fn forwarding_that_somebody_turned_off_is_turned_on_again() {
+    let s = Scene::new();
+    s.node.sh("sysctl -qw net.ipv4.ip_forward=0").unwrap();
+    let friend = &s.pods[1];
+    scene::within(std::time::Duration::from_secs(30), "the outside is there again", || {
+        friend.run(&s.node, &["ping", "-c1", "-W1", &OUTSIDE.to_string()]).is_ok()
+    });
+}
+
+#[test]
+fn what_cannot_be_mended_is_told_wherever_one_looks() {
+    let s = Scene::new();
+    let veth = s.veth(0);
+    // A qdisc that has no egress.
+    s.node.stop_agent().unwrap();
+    let ingress = format!("tc qdisc del dev {veth} clsact && tc qdisc add dev {veth} ingress");
+    s.node.sh(&ingress).unwrap();
+    s.node.start_agent(Path::new(AGENT)).unwrap();
+    let told = || ask(&s.node, "status")["problems"].to_string().contains("is not protected");
+    eventually("it is told", told);
+    let list = s.node.run(&[lab::AGENT, "endpoint", "list"]).unwrap();
+    assert!(list.contains("default/victim is not protected"), "{list}");
+    let explained = s.node.run(&[lab::AGENT, "explain", "stranger", "victim"]).unwrap();
+    assert!(explained.contains("But default/victim is not protected"), "{explained}");
+    let metrics = s.node.run(&[lab::AGENT, "metrics"]).unwrap();
+    assert!(metrics.contains("ebpf_agent_unprotected_endpoints 1"), "{metrics}");
+    assert!(s.node.run(&[lab::AGENT, "status"]).is_err(), "who asks by exit status learns it");
+    s.node.sh(&format!("tc qdisc del dev {veth} ingress")).unwrap();
+    scene::within(std::time::Duration::from_secs(30), "it is mended", || !told());
+    s.expect_protected();
+}
