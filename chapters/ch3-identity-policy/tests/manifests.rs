@@ -100,3 +100,21 @@ fn an_object_in_two_files_is_there_until_it_is_in_neither() {
     fs::remove_file(node.path("/run/lab/manifests/a.yaml")).unwrap();
     eventually("both are gone", || reaches(&node, &other, &victim));
 }
+
+#[test]
+fn of_an_object_in_several_files_the_last_one_counts_when_the_agent_starts() {
+    let node = ready_node();
+    let [victim, friend, other] = ["victim", "friend", "other"].map(|app| run(&node, app));
+    for round in 0..3 {
+        node.stop_agent().unwrap();
+        // Files are read by several threads: the last one may be read first.
+        for file in 0..40 {
+            let app = if file == 39 { ["other", "friend"][round % 2] } else { "nobody" };
+            let policy = FRIENDS_ONLY.replace("app: friend", &format!("app: {app}"));
+            node.write_manifest(&format!("{file:02}.yaml"), &policy).unwrap();
+        }
+        node.start_agent(Path::new(AGENT)).unwrap();
+        let reached = (reaches(&node, &other, &victim), reaches(&node, &friend, &victim));
+        assert_eq!(reached, (round % 2 == 0, round % 2 == 1));
+    }
+}

@@ -3,8 +3,8 @@
 use std::fs::{File, Metadata};
 use std::io::{ErrorKind, Read as _};
 use std::os::unix::fs::MetadataExt as _;
-use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::sync_channel;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -16,6 +16,9 @@ use serde_json::Value;
 
 use super::json::Unique;
 use super::objects::{self, Key, Kind, Namespace, NetworkPolicy, Pod, trim};
+
+/// As many files are read before their objects are taken in: all together would need much memory.
+const READ_AHEAD: usize = 256;
 
 /// One object of a manifest.
 #[derive(Debug, Clone)]
@@ -69,17 +72,20 @@ pub fn stamp(file: &Metadata) -> String {
     format!("{}:{}.{:09}", file.ino(), file.mtime(), file.mtime_nsec())
 }
 
-/// What is in some files, read by as many threads as there are processors.
-pub fn read_files(paths: &[PathBuf]) -> Vec<Content> {
+/// Reads files by as many threads as there are processors, and hands on what is in them, in no
+/// order.
+pub fn read_files(paths: &[PathBuf], mut take: impl FnMut(&Path, Content)) {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
-        let parts = paths.chunks(paths.len().div_ceil(threads));
-        let read_part =
-            |part: &'_ [PathBuf]| part.iter().map(|it| read_file(it)).collect::<Vec<_>>();
-        let threads: Vec<_> = parts.map(|part| scope.spawn(move || read_part(part))).collect();
-        let read = threads.into_iter().map(|it| it.join().unwrap_or_else(|it| resume_unwind(it)));
-        read.flatten().collect()
-    })
+        let (sender, contents) = sync_channel(READ_AHEAD);
+        for part in paths.chunks(paths.len().div_ceil(threads).max(1)) {
+            let sender = sender.clone();
+            // Nobody hangs up before all are read.
+            scope.spawn(move || part.iter().all(|it| sender.send((it, read_file(it))).is_ok()));
+        }
+        drop(sender);
+        contents.into_iter().for_each(|(path, content)| take(path, content));
+    });
 }
 
 /// Reads all documents of a text, or none. An empty file is one that is about to be written.

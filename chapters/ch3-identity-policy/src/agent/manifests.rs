@@ -21,9 +21,6 @@ use super::manifest::{Content, Object, Wrap, Writers, is_manifest, read_file, re
 use super::objects::Key;
 use super::stores::{Read, Stores, Which, Whole};
 
-/// As many files are read before their objects are taken in: all together would need much memory.
-const SOME: usize = 512;
-
 /// The directory as it was last read.
 struct Manifests {
     directory: PathBuf,
@@ -111,9 +108,11 @@ impl Manifests {
             self.writers.begin();
         }
         let paths: Vec<_> = paths.into_iter().filter(|path| is_manifest(path)).collect();
-        for some in paths.chunks(SOME) {
-            self.take_in(some.iter().map(PathBuf::as_path).zip(read_files(some)));
-        }
+        let whole = self.whole.clone();
+        read_files(&paths, |path, content| {
+            let _whole = whole.lock();
+            self.take(path, content);
+        });
         // The reflectors get a whole when nothing is broken, and from then on what changes.
         if !self.is_listed && self.broken.is_empty() {
             self.writers.end();
@@ -219,7 +218,12 @@ impl Manifests {
         }
         self.places.extend(keys.iter().map(|key| (key.clone(), path.into())));
         if !self.is_listed {
-            objects.into_iter().for_each(|object| self.writers.write(object, Wrap::InitApply));
+            // An object in several files is as the last of them says.
+            let last = |key: &Key| self.places.range((key.clone(), path.into())..).nth(1);
+            let counts = |key: &Key| last(key).is_none_or(|(other, _)| other != key);
+            for object in objects.into_iter().filter(|object| counts(&object.key())) {
+                self.writers.write(object, Wrap::InitApply);
+            }
             return;
         }
         self.changed.extend(keys.iter().cloned());
