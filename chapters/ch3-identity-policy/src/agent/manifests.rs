@@ -112,6 +112,9 @@ impl Manifests {
         read_files(&paths, |path, content| {
             let _whole = whole.lock();
             self.take(path, content);
+            if self.is_listed {
+                self.tell();
+            }
         });
         // The reflectors get a whole when nothing is broken, and from then on what changes.
         if !self.is_listed && self.broken.is_empty() {
