@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use ch3_identity_policy::api::{NewEndpoint, PodRef};
 use ch3_identity_policy::client;
-use ch3_identity_policy::maps::{EndpointMap, endpoint_map, key};
+use ch3_identity_policy::maps::{EndpointMap, Number, endpoint_map, key};
 use lab::Node;
 
 use crate::churn::Lag;
@@ -22,15 +22,15 @@ pub fn elsewhere(node: &Node, rounds: usize) -> Result<Vec<Lag>> {
     let address = Ipv4Addr::new(10, 128, 0, 1);
     let pod = cluster::pod(&namespace(0), "visitor", labels(0, 0, 0), address);
     let file = "pod_visitor.yaml";
-    let map = node.enter(endpoint_map)??;
+    let maps = node.enter(|| anyhow::Ok((endpoint_map()?, Number::open("epoch_map")?)))??;
     let [mut comes, mut goes] = [lag("a pod of another node comes")?, lag("it goes")?];
     for _ in 0..rounds {
         let start = Instant::now();
         cluster::write(node, file, &pod)?;
-        comes.map.record(wait(&map, address, true, start)?)?;
+        comes.map.record(wait(&maps, address, true, start)?)?;
         let start = Instant::now();
         node.remove_manifest(file)?;
-        goes.map.record(wait(&map, address, false, start)?)?;
+        goes.map.record(wait(&maps, address, false, start)?)?;
     }
     Ok(vec![comes, goes])
 }
@@ -70,11 +70,19 @@ fn lag(what: &'static str) -> Result<Lag> {
     Ok(Lag { what, packet: Times::new()?, map: Times::new()? })
 }
 
-/// How long it takes until the map has, or has not, an address.
-fn wait(map: &EndpointMap, address: Ipv4Addr, there: bool, start: Instant) -> Result<Duration> {
-    while map.get(&key(address), 0).is_ok() != there {
+/// How long it takes until an address counts, or does not.
+fn wait(
+    (map, epoch): &(EndpointMap, Number),
+    address: Ipv4Addr,
+    there: bool,
+    start: Instant,
+) -> Result<Duration> {
+    loop {
+        let now = epoch.get()?;
+        if map.get(&key(address), 0).is_ok_and(|entry| entry.at(now).is_some()) == there {
+            return Ok(start.elapsed());
+        }
         ensure!(start.elapsed() < PATIENCE, "{PATIENCE:?} after the change it is not in the map");
         std::thread::sleep(INTERVAL);
     }
-    Ok(start.elapsed())
 }
