@@ -46,6 +46,13 @@ pub struct Lag {
     pub map: Times,
 }
 
+impl Lag {
+    /// By packets, where there are any.
+    pub fn seen(&self) -> &Times {
+        if self.packet.count() > 0 { &self.packet } else { &self.map }
+    }
+}
+
 /// Makes each change, and its opposite, so many times.
 pub fn run(node: &Node, client: &Pod, server: &Pod, rounds: usize) -> Result<Vec<Lag>> {
     let mut probe = Probe::new(node, client, server)?;

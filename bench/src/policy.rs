@@ -18,7 +18,7 @@ pub fn run(rounds: usize) -> Result<Report> {
     let lags = changes(rounds)?;
     let mut claims = Table::claims();
     for lag in &lags {
-        claims.at_most(&format!("{}, p99 ms", lag.what), lag.map.ms(0.99), 25.0);
+        claims.at_most(&format!("{}, p99 ms", lag.what), lag.seen().ms(0.99), 25.0);
     }
     let notes = vec![
         format!(

@@ -4,12 +4,17 @@
 use std::collections::BTreeMap;
 use std::fs::{self, Metadata};
 use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
+use nix::sys::socket::{
+    AddressFamily, SockFlag, SockType, UnixAddr, connect, setsockopt, socket, sockopt,
+};
+use nix::sys::time::TimeVal;
 use serde::Deserialize;
 
 use crate::manifests::MANIFESTS;
@@ -71,9 +76,14 @@ impl Node {
 
     /// What the agent says; nothing if it knows no such question.
     fn ask_for_manifests(&self, deadline: Instant) -> io::Result<Option<Manifests>> {
-        let mut stream = UnixStream::connect(self.path(SOCKET))?;
-        let left = deadline.saturating_duration_since(Instant::now());
-        stream.set_read_timeout(Some(left.max(Duration::from_millis(1))))?;
+        let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+        let fd = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+        // connect(2) waits while the listener's queue is full, and as long as a write may.
+        let patience = TimeVal::new(left.as_secs().try_into().unwrap_or(i64::MAX), 1);
+        setsockopt(&fd, sockopt::SendTimeout, &patience)?;
+        connect(fd.as_raw_fd(), &UnixAddr::new(&self.path(SOCKET))?)?;
+        let mut stream = UnixStream::from(fd);
+        stream.set_read_timeout(Some(left))?;
         stream.write_all(b"GET /v1/manifests HTTP/1.0\r\n\r\n")?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer)?;

@@ -11,14 +11,19 @@ use crate::lease::{self, Lease};
 
 /// The network that has a host link's lease: `network`, if it is not one beside it.
 pub fn owner(network: &Network, host_link: &str) -> Result<Network> {
-    let has = |network: &Network| {
-        let leases = lease::read(&network.lease_dir).unwrap_or_default();
-        leases.iter().any(|lease| lease.host_link == host_link)
+    let has = |network: &Network| -> Result<bool> {
+        let is_its = |lease: &Lease| lease.host_link == host_link;
+        Ok(network.lease_dir.is_dir() && lease::read(&network.lease_dir)?.iter().any(is_its))
     };
-    if has(network) {
+    if has(network)? {
         return Ok(network.clone());
     }
-    Ok(others(network)?.into_iter().find(has).unwrap_or(network.clone()))
+    for other in others(network)? {
+        if has(&other)? {
+            return Ok(other);
+        }
+    }
+    Ok(network.clone())
 }
 
 /// All leases of the networks beside this one.

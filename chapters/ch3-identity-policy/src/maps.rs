@@ -8,6 +8,8 @@ use aya::maps::{Array, HashMap, Map, MapData, MapError};
 use nix::errno::Errno;
 
 pub mod ct;
+mod endpoint;
+mod policy;
 
 /// Where all maps are pinned, as in the talk.
 pub const GLOBALS: &str = "/sys/fs/bpf/tc/globals";
@@ -15,133 +17,8 @@ pub const GLOBALS: &str = "/sys/fs/bpf/tc/globals";
 pub const MAPS: [&str; 7] =
     ["endpoint_map", "policy_map", "epoch_map", "ct_map", "metrics_map", "events", "listening_map"];
 
-/// `struct endpoint` but for `since`: who has an address.
-#[repr(C)]
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Endpoint {
-    /// Its identity.
-    pub identity: u32,
-    /// The host end of its veth; 0 for a pod of another node.
-    pub ifindex: u32,
-    /// Another one whenever the address is given to a pod; never 0.
-    pub generation: u32,
-    /// Its number on this node: see [`ct`]. 0 for a pod of another node.
-    pub id: u32,
-    /// [`EGRESS_ISOLATED`] or nothing.
-    pub flags: u16,
-    /// The pod's MAC address.
-    pub mac: [u8; 6],
-}
-
-/// The endpoint opens no connections.
-pub const EGRESS_ISOLATED: u16 = 1;
-
-/// `struct endpoint`: from an epoch on somebody, or nobody (identity 0), has the address.
-#[repr(C)]
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Version {
-    since: u32,
-    endpoint: Endpoint,
-}
-
-/// `struct endpoint_entry`: two versions, of which the younger counts, if its epoch has come.
-#[repr(C)]
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct EndpointEntry {
-    versions: [Version; 2],
-    lock: u32,
-}
-
-impl EndpointEntry {
-    /// Who has had the address since this epoch, and nobody before.
-    pub fn new(since: u32, endpoint: Endpoint) -> Self {
-        Self { versions: [Version { since, endpoint }, Version::default()], lock: 0 }
-    }
-
-    // #region versions
-    /// Who has the address in this epoch.
-    pub fn at(&self, epoch: u32) -> Option<Endpoint> {
-        let endpoint = self.versions[self.index_at(epoch)?].endpoint;
-        (endpoint.identity != 0).then_some(endpoint)
-    }
-
-    /// The same entry, and from this epoch on somebody else, or nobody (identity 0), has the
-    /// address. The version before it stays: programs are still reading it.
-    pub fn from(mut self, epoch: u32, endpoint: Endpoint) -> Self {
-        let other = self.index_at(epoch - 1).map_or(0, |before| 1 - before);
-        self.versions[other] = Version { since: epoch, endpoint };
-        self
-    }
-    // #endregion versions
-
-    /// The latest epoch that it speaks of.
-    pub fn newest(&self) -> u32 {
-        self.versions[0].since.max(self.versions[1].since)
-    }
-
-    fn index_at(&self, epoch: u32) -> Option<usize> {
-        let counts = |index: &usize| self.versions[*index].since <= epoch;
-        [1, 0].into_iter().filter(counts).max_by_key(|&index| self.versions[index].since)
-    }
-}
-
-/// `struct policy_key`: may `src_id` (0: whoever it is) open connections to `dst_id`?
-#[repr(C)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PolicyKey {
-    /// Who asks.
-    pub src_id: u32,
-    /// Who is asked.
-    pub dst_id: u32,
-}
-
-/// `struct policy_entry`.
-#[repr(C)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PolicyEntry {
-    /// [`ACTION_ALLOW`]; there is no other.
-    pub action: u32,
-    /// The first epoch in which it counts.
-    pub since: u32,
-    /// The first in which it does not any more; 0: no end yet.
-    pub until: u32,
-    lock: u32,
-    /// Packets that this entry let into pods.
-    pub packets: u64,
-    /// And their bytes.
-    pub bytes: u64,
-}
-
-const ACTION_ALLOW: u32 = 1;
-
-impl PolicyEntry {
-    /// An entry that allows, from this epoch on.
-    pub fn allow(since: u32) -> Self {
-        Self { action: ACTION_ALLOW, since, until: 0, lock: 0, packets: 0, bytes: 0 }
-    }
-
-    /// The same entry, and it ends with this epoch; 0: it does not.
-    pub fn until(self, until: u32) -> Self {
-        Self { until, ..self }
-    }
-
-    /// The latest epoch that it speaks of.
-    pub fn newest(&self) -> u32 {
-        self.since.max(self.until)
-    }
-
-    /// Does it count in this epoch?
-    pub fn is_at(&self, epoch: u32) -> bool {
-        self.since <= epoch && (self.until == 0 || epoch < self.until)
-    }
-}
-
-// SAFETY: integers only, no padding: any bytes are a value, and every byte is a part of it.
-unsafe impl aya::Pod for EndpointEntry {}
-// SAFETY: as above.
-unsafe impl aya::Pod for PolicyKey {}
-// SAFETY: as above.
-unsafe impl aya::Pod for PolicyEntry {}
+pub use endpoint::{EGRESS_ISOLATED, Endpoint, EndpointEntry};
+pub use policy::{PolicyEntry, PolicyKey};
 
 /// `endpoint_map`; its keys are made by [`key`].
 pub type EndpointMap = HashMap<MapData, u32, EndpointEntry>;

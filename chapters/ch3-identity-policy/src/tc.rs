@@ -54,6 +54,32 @@ impl Programs {
         ])
     }
 
+    // #region attach
+    /// Attaches the programs to a host end, unless they are there, and says whether it had to.
+    /// Fixed handle and priority and "replace": the kernel puts a program in another one's place in
+    /// one step, so an upgrade leaves no gap. Without an endpoint in the map they drop all but ARP
+    /// on its way in.
+    pub fn attach(&self, host_link: &str) -> Result<bool> {
+        if self.are_at(host_link)? {
+            return Ok(false);
+        }
+        forget_said();
+        for (program, mut hook) in self.hooks(host_link)? {
+            hook.create().with_context(|| format!("cannot make clsact on {host_link}"))?;
+            hook.attach().with_context(|| {
+                format!("cannot attach {} to {host_link}: {}", program.name().display(), said())
+            })?;
+        }
+        // A qdisc `ingress` in clsact's place takes a filter for egress as well, and runs it on
+        // ingress.
+        ensure!(
+            self.are_at(host_link)?,
+            "the qdisc of {host_link} is no clsact; run: tc qdisc del dev {host_link} ingress"
+        );
+        Ok(true)
+    }
+    // #endregion attach
+
     fn are_at(&self, host_link: &str) -> Result<bool> {
         let is_at = |(program, mut hook): (&ProgramHandle, TcHook)| {
             hook.query().is_ok_and(|id| id == program.id())
@@ -62,29 +88,10 @@ impl Programs {
     }
 }
 
-// #region attach
-/// Attaches the programs to a host end, unless they are there, and says whether it had to. Fixed
-/// handle and priority and "replace": the kernel puts a program in another one's place in one step,
-/// so an upgrade leaves no gap. Without an endpoint in the map they drop all but ARP on its way in.
-pub fn attach(host_link: &str) -> Result<bool> {
-    let programs = programs()?;
-    if programs.are_at(host_link)? {
-        return Ok(false);
-    }
-    for (program, mut hook) in programs.hooks(host_link)? {
-        hook.create().with_context(|| format!("cannot make clsact on {host_link}"))?;
-        hook.attach().with_context(|| {
-            format!("cannot attach {} to {host_link}: {}", program.name().display(), said())
-        })?;
-    }
-    // A qdisc `ingress` in clsact's place takes a filter for egress as well, and runs it on ingress.
-    ensure!(
-        programs.are_at(host_link)?,
-        "the qdisc of {host_link} is no clsact; run: tc qdisc del dev {host_link} ingress"
-    );
-    Ok(true)
+/// ADD: attaches the programs to a host end.
+pub fn attach(host_link: &str) -> Result<()> {
+    programs()?.attach(host_link).map(drop)
 }
-// #endregion attach
 
 /// CHECK: are there filters? An older plugin's programs are too: the agent will replace them.
 pub fn check(host_link: &str) -> Result<()> {
@@ -183,6 +190,7 @@ fn stamp(programs: &Programs) -> OsString {
 /// The maps are pinned as well, and taken over if they are there: what they hold stays.
 fn load_and_pin() -> Result<Programs> {
     fs::create_dir_all(GLOBALS).with_context(|| format!("cannot make {GLOBALS}"))?;
+    forget_said();
     let mut object = MaybeUninit::uninit();
     let mut builder = skeleton::PolicySkelBuilder::default();
     builder.obj_builder.pin_root_path(GLOBALS)?;
@@ -228,6 +236,13 @@ static SAID: Mutex<String> = Mutex::new(String::new());
 fn note(_: PrintLevel, message: String) {
     if let Ok(mut said) = SAID.lock() {
         said.push_str(&message);
+    }
+}
+
+/// An agent lives long: what was said of something else is none of this error's.
+fn forget_said() {
+    if let Ok(mut said) = SAID.lock() {
+        said.clear();
     }
 }
 

@@ -6,10 +6,12 @@ mod plugin;
 mod scene;
 
 use std::path::Path;
+use std::time::Duration;
 
+use ch3_identity_policy::maps;
 use lab::{Node, Pod, Sandbox};
 use plugin::{AGENT, ready_node};
-use scene::{FRIENDS_ONLY, OUTSIDE, ask, eventually, outside, reaches, run};
+use scene::{FRIENDS_ONLY, OUTSIDE, ask, eventually, outside, reaches, run, within};
 
 /// An isolated pod, a friend, a stranger, and somebody outside.
 struct Scene {
@@ -70,7 +72,8 @@ fn filters_that_somebody_took_away_are_attached_anew_at_once() {
         "tc filter replace dev VETH egress handle 1 prio 1 bpf da bytecode '1,6 0 0 0'",
     ] {
         s.node.sh(&damage.replace("VETH", &veth)).unwrap();
-        eventually(damage, || {
+        // By netlink's news: the agent looks by itself every ten seconds only.
+        within(Duration::from_secs(5), damage, || {
             let attached = s.node.run(&["bpftool", "net"]).unwrap();
             let ours = attached.lines().filter(|line| line.starts_with(&*veth));
             ours.filter(|it| it.contains("from_pod") || it.contains("to_pod")).count() == 2
@@ -118,7 +121,7 @@ fn forwarding_that_somebody_turned_off_is_turned_on_again() {
     let s = Scene::new();
     s.node.sh("sysctl -qw net.ipv4.ip_forward=0").unwrap();
     let friend = &s.pods[1];
-    scene::within(std::time::Duration::from_secs(30), "the outside is there again", || {
+    within(Duration::from_secs(30), "the outside is there again", || {
         friend.run(&s.node, &["ping", "-c1", "-W1", &OUTSIDE.to_string()]).is_ok()
     });
 }
@@ -142,6 +145,47 @@ fn what_cannot_be_mended_is_told_wherever_one_looks() {
     assert!(metrics.contains("ebpf_agent_unprotected_endpoints 1"), "{metrics}");
     assert!(s.node.run(&[lab::AGENT, "status"]).is_err(), "who asks by exit status learns it");
     s.node.sh(&format!("tc qdisc del dev {veth} ingress")).unwrap();
-    scene::within(std::time::Duration::from_secs(30), "it is mended", || !told());
+    within(Duration::from_secs(30), "it is mended", || !told());
+    s.expect_protected();
+}
+
+/// All of it is written and nothing of it counts: there an agent may die.
+#[test]
+fn a_change_that_an_agent_died_of_before_it_counted_is_made_by_the_next() {
+    let s = Scene::new();
+    s.node.stop_agent().unwrap();
+    s.node.delete_object(lab::Kind::NetworkPolicy, "default", "friends-only").unwrap();
+    s.node.apply(&FRIENDS_ONLY.replace("app: friend", "app: stranger")).unwrap();
+    let friends = s
+        .node
+        .enter(|| {
+            let next = maps::epoch().unwrap() + 1;
+            let mut map = maps::policy_map().unwrap();
+            let pairs: Vec<_> = map.iter().map(Result::unwrap).collect();
+            let (friend, entry) = *pairs.iter().find(|(key, _)| key.src_id != 0).unwrap();
+            map.insert(friend, entry.until(next), maps::IN_PLACE).unwrap();
+            // The only one else whose traffic the policies tell apart.
+            let stranger = maps::PolicyKey { src_id: friend.src_id + 1, ..friend };
+            map.insert(stranger, maps::PolicyEntry::allow(next), 0).unwrap();
+            friend
+        })
+        .unwrap();
+    s.node.start_agent(Path::new(AGENT)).unwrap();
+    let [victim, friend, stranger] = &s.pods;
+    let as_the_policy_says =
+        || reaches(&s.node, stranger, victim) && !reaches(&s.node, friend, victim);
+    assert!(as_the_policy_says());
+    // Also when what has ended is removed.
+    let pairs = || maps::policy_map().unwrap().keys().map(Result::unwrap).collect::<Vec<_>>();
+    eventually("it is swept", || s.node.enter(|| !pairs().contains(&friends)).unwrap());
+    assert!(as_the_policy_says());
+}
+
+#[test]
+fn a_second_agent_does_not_write_beside_the_first() {
+    let s = Scene::new();
+    let second = format!("timeout 40 {} run --manifests /run/lab/manifests --node x", lab::AGENT);
+    let error = format!("{:#}", s.node.sh(&second).unwrap_err());
+    assert!(error.contains("another ebpf-agent runs on this node"), "{error}");
     s.expect_protected();
 }

@@ -136,7 +136,7 @@ fn one_policy_that_takes_anothers_place_lets_in_nobody_between_them() {
 }
 
 #[test]
-fn a_new_identity_has_the_old_ones_rights_before_it_is_anybodys() {
+fn who_is_relabelled_keeps_what_both_labels_may() {
     let (sent, friends, strangers) = while_changing(|node, round| {
         let app = if round % 2 == 0 { "ally" } else { "friend" };
         node.label(Kind::Pod, "default", "friend", &[("app", Some(app))]).unwrap();

@@ -7,8 +7,8 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
-use anyhow::{Context as _, Result, anyhow};
-use aya::maps::{MapError, MapInfo};
+use anyhow::{Context as _, Result, anyhow, ensure};
+use aya::maps::MapError;
 use nix::errno::Errno;
 
 use super::changes::Changes;
@@ -17,8 +17,10 @@ use super::wanted::Wanted;
 use crate::maps::ct::Tables;
 use crate::maps::{
     self, Endpoint, EndpointEntry, EndpointMap, IN_PLACE, Number, PolicyEntry, PolicyKey,
-    PolicyMap, address, errno, is_absent, key,
+    PolicyMap, errno, is_absent, key,
 };
+
+mod compare;
 
 /// So many endpoints more than there are have tables already: ADD need not wait for them.
 const SPARE: u32 = 16;
@@ -42,66 +44,12 @@ pub struct Datapath {
     left_out: Changes,
     /// The maps were read back: all of them is to be compared.
     unknown: bool,
+    /// Something is written for the next epoch, which has not come: an agent before us has died
+    /// there, or the epoch could not be written.
+    unpublished: bool,
 }
 
 impl Datapath {
-    /// Opens the maps and reads what is in them: an agent before us has left it, and it decides
-    /// until the first difference is written.
-    pub fn open() -> Result<Self> {
-        let epoch_map = Number::open("epoch_map")?;
-        let mut datapath = Self {
-            endpoint_map: maps::endpoint_map()?,
-            policy_map: maps::policy_map()?,
-            epoch: epoch_map.get().context("cannot read epoch_map")?,
-            epoch_map,
-            tables: Tables::open()?,
-            ids: pinned_ids()?,
-            endpoints: BTreeMap::new(),
-            policy: BTreeMap::new(),
-            recent: Changes::default(),
-            dead: Changes::default(),
-            left_out: Changes::default(),
-            unknown: true,
-        };
-        datapath.compare()?;
-        datapath.spare_tables()?;
-        grace::wait()?; // for what the agent before us did last
-        Ok(datapath)
-    }
-
-    /// Are these still the maps that are pinned, so those of the programs?
-    pub fn is_pinned(&self) -> bool {
-        pinned_ids().is_ok_and(|ids| ids == self.ids)
-    }
-
-    /// Reads the maps back, since others may write too, if only the plugin on DEL. The next change
-    /// looks at everything.
-    pub fn compare(&mut self) -> Result<()> {
-        let entries = self.endpoint_map.iter();
-        let entries = entries.map(|it| it.map(|(key, entry)| (address(key), entry)));
-        self.endpoints = entries.collect::<Result<_, _>>().context("cannot read endpoint_map")?;
-        let entries = self.policy_map.iter();
-        self.policy = entries.collect::<Result<_, _>>().context("cannot read policy_map")?;
-        self.compare_epoch()?;
-        let epoch = self.epoch;
-        let dead = self.endpoints.iter().filter(|(_, entry)| entry.at(epoch).is_none());
-        self.dead.endpoints = dead.map(|(address, _)| *address).collect();
-        let dead = self.policy.iter().filter(|(_, entry)| !entry.is_at(epoch));
-        self.dead.policy = dead.map(|(key, _)| *key).collect();
-        self.unknown = true;
-        Ok(())
-    }
-
-    /// The epoch never goes back: what was, and ended, would count again. An agent that was killed
-    /// may have written for the next one; what is further ahead had another epoch_map.
-    fn compare_epoch(&mut self) -> Result<()> {
-        let epochs = self.endpoints.values().map(EndpointEntry::newest);
-        let last = epochs.chain(self.policy.values().map(PolicyEntry::newest)).max().unwrap_or(0);
-        let now = self.epoch_map.get()?;
-        self.epoch = self.epoch.max(now).max(if last > now + 1 { last } else { now });
-        if self.epoch == now { Ok(()) } else { self.publish(self.epoch) }
-    }
-
     /// Is this address in the map as it is wanted?
     pub fn has(&self, wanted: &Wanted, address: Ipv4Addr) -> bool {
         let endpoint = self.endpoint(address, self.epoch);
@@ -120,20 +68,24 @@ impl Datapath {
     /// Makes the maps what is wanted. What does not fit is left out, which denies, and is told;
     /// it comes in when there is room.
     pub fn apply(&mut self, wanted: &Wanted, changes: &Changes) -> Vec<String> {
-        let mut problems = self.change(wanted, changes);
-        if !self.left_out.is_empty() && !self.dead.is_empty() {
-            self.sweep().unwrap_or_else(|error| problems.push(format!("{error:#}")));
-            problems = self.change(wanted, &Changes::default()); // there may be room now
+        let problems = self.change(wanted, changes);
+        if self.left_out.is_empty() || self.dead.is_empty() {
+            return problems;
         }
-        problems
+        match self.sweep() {
+            Ok(()) => self.change(wanted, &Changes::default()), // there may be room now
+            Err(error) => [problems, vec![format!("{error:#}")]].concat(),
+        }
     }
 
     fn change(&mut self, wanted: &Wanted, changes: &Changes) -> Vec<String> {
-        let next = self.epoch + 1;
+        let Some(next) = self.epoch.checked_add(1) else {
+            return vec![format!("epoch_map is at its end; run: rm -r {}", maps::GLOBALS)];
+        };
         let different = self.different(wanted, changes, next);
         self.unknown = false;
         let mut problems = Vec::new();
-        if different.is_empty() {
+        if different.is_empty() && !self.unpublished {
             self.left_out = different;
             return problems;
         }
@@ -158,9 +110,8 @@ impl Datapath {
             }
         }
         self.recent.extend(different);
-        match self.publish(next) {
-            Ok(()) => self.epoch = next,
-            Err(error) => problems.push(format!("{error:#}")),
+        if let Err(error) = self.publish(next) {
+            problems.push(format!("{error:#}"));
         }
         problems.sort_unstable();
         problems.dedup();
@@ -193,6 +144,7 @@ impl Datapath {
         let to = to.copied().unwrap_or_default(); // nobody
         if to.id >= self.tables.endpoints() {
             self.tables.make(to.id + SPARE)?;
+            ensure!(to.id < self.tables.endpoints(), "ct_map has no room for endpoint {}", to.id);
         }
         let entry = match self.endpoints.get(&address) {
             Some(before) => before.from(since, to),
@@ -226,19 +178,17 @@ impl Datapath {
         Ok(())
     }
 
-    fn spare_tables(&mut self) -> Result<()> {
-        let living = self.endpoints.values().filter_map(|entry| entry.at(self.epoch));
-        let last = living.map(|endpoint| endpoint.id).max().unwrap_or_default();
-        self.tables.make(last + SPARE)
-    }
-
     /// From now on what was written counts.
     fn publish(&mut self, epoch: u32) -> Result<()> {
         // Other CPUs than x86 may read an entry before the epoch that their program reads first.
         if !cfg!(target_arch = "x86_64") {
             grace::wait()?;
         }
-        self.epoch_map.set(epoch).context("cannot write epoch_map")
+        self.unpublished = true;
+        self.epoch_map.set(epoch).context("cannot write epoch_map")?;
+        self.unpublished = false;
+        self.epoch = epoch;
+        Ok(())
     }
 
     fn wait(&mut self) -> Result<()> {
@@ -253,26 +203,24 @@ impl Datapath {
     /// Hence a wait before, and one after.
     pub fn sweep(&mut self) -> Result<()> {
         self.spare_tables()?;
-        if self.dead.is_empty() {
+        // What is to end with an epoch that has not come counts.
+        if self.unpublished || (self.dead.is_empty() && self.recent.is_empty()) {
             return Ok(());
         }
         self.wait()?;
-        for address in std::mem::take(&mut self.dead.endpoints) {
-            self.endpoints.remove(&address);
+        while let Some(address) = self.dead.endpoints.first().copied() {
             ignore_absent(self.endpoint_map.remove(&key(address))).context("endpoint_map")?;
+            self.endpoints.remove(&address);
+            self.dead.endpoints.remove(&address);
         }
-        for pair in std::mem::take(&mut self.dead.policy) {
-            self.policy.remove(&pair);
+        while let Some(pair) = self.dead.policy.first().copied() {
             ignore_absent(self.policy_map.remove(&pair)).context("policy_map")?;
+            self.policy.remove(&pair);
+            self.dead.policy.remove(&pair);
         }
         self.wait()
     }
     // #endregion sweep
-}
-
-fn pinned_ids() -> Result<Vec<u32>> {
-    let id = |name: &&str| Ok(MapInfo::from_pin(format!("{}/{name}", maps::GLOBALS))?.id());
-    maps::MAPS.iter().map(id).collect()
 }
 
 fn ignore_absent(removed: Result<(), MapError>) -> Result<()> {

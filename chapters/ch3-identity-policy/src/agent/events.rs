@@ -135,6 +135,10 @@ impl Monitor {
     // #region read
     /// Reads the ring buffer for ever. It has one reader, and that is us: others subscribe.
     pub async fn read(&self) {
+        // An agent before us may have died with listeners.
+        if let Err(error) = Number::open("listening_map").and_then(|mut it| it.set(0)) {
+            tracing::error!("cannot stop events: {error:#}");
+        }
         loop {
             if let Err(error) = self.serve_listeners().await {
                 tracing::error!("cannot read events: {error:#}");

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::Sender;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 use netlink_packet_core::{NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::RouteNetlinkMessage;
 use nix::libc;
@@ -67,6 +67,10 @@ impl Filters {
         veths: &Veths,
         endpoints: impl Iterator<Item = (&'a Name, &'a LocalEndpoint)>,
     ) {
+        if *veths == Veths::default() {
+            return;
+        }
+        let programs = tc::programs();
         let mut faults = BTreeMap::new();
         for (link, endpoint) in endpoints {
             // Each try makes news, which must not make the next one.
@@ -76,7 +80,8 @@ impl Filters {
                 continue;
             }
             let name = endpoint.name();
-            match tc::attach(link) {
+            let programs = programs.as_ref().map_err(|error| anyhow!("{error:#}"));
+            match programs.and_then(|programs| programs.attach(link)) {
                 Ok(true) => tracing::warn!("{name}: {link} had other filters or none: attached"),
                 Ok(false) => {}
                 // A link that is gone needs none.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::explain::Party;
 use super::identity::{HOST, WORLD};
-use crate::maps::{self, EGRESS_ISOLATED, PolicyKey};
+use crate::maps::{self, EGRESS_ISOLATED, PolicyKey, key};
 
 /// What the maps say.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,15 +27,16 @@ pub fn look_up(
     (source, source_address): &(Party, Option<Ipv4Addr>),
     (destination, destination_address): &(Party, Option<Ipv4Addr>),
 ) -> Result<Live> {
-    let endpoint = |address: &Option<Ipv4Addr>| address.map_or(Ok(None), maps::endpoint);
-    let (from, to) = (endpoint(source_address)?, endpoint(destination_address)?);
+    // One epoch for all: a change may come meanwhile.
+    let (epoch, endpoints) = (maps::epoch()?, maps::endpoint_map()?);
+    let endpoint = |address: &Option<Ipv4Addr>| endpoints.get(&key((*address)?), 0).ok()?.at(epoch);
+    let (from, to) = (endpoint(source_address), endpoint(destination_address));
     // Who has no endpoint is the world, but for the node itself.
     let reserved = |party: &Party| if party.identity == HOST { HOST } else { WORLD };
     let source_identity = from.map_or(reserved(source), |it| it.identity);
     let destination_identity = to.map_or(reserved(destination), |it| it.identity);
     let is_isolated = from.is_some_and(|it| it.flags & EGRESS_ISOLATED != 0);
 
-    let epoch = maps::epoch()?;
     let policies = maps::policy_map()?;
     let pairs =
         [source_identity, 0].map(|src_id| PolicyKey { src_id, dst_id: destination_identity });

@@ -1,5 +1,6 @@
 //! The daemon: loads the programs, watches, reconciles, serves.
 
+use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
@@ -10,12 +11,13 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 
 use super::engine::{Engine, Event};
+use super::files::make_directory;
 use super::metrics::Metrics;
 use super::server::{self, Api};
 use super::stores::{Read, Stores};
 use super::view::View;
 use super::{api_server, events, filters, listener, manifests};
-use crate::{api, tc};
+use crate::{api, lock, private, tc};
 
 /// What outlives the agent: beside the networks' leases, under a name that no network can have.
 const DIRECTORY: &str = "/run/ebpfcni/.agent";
@@ -39,8 +41,9 @@ pub struct Options {
 
 /// Runs until SIGTERM or Ctrl-C. Programs and maps stay: the last known policies hold.
 ///
-/// Three threads: this one answers, and does nothing that takes long; one reads objects, which
-/// may be large; and the engine has one, which may wait for the kernel and for files.
+/// Four threads: this one answers, and does nothing that takes long; one reads objects, which may
+/// be large; one listens to netlink; and the engine has one, which may wait for the kernel and for
+/// files.
 pub fn run(options: Options) -> Result<()> {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = runtime.enable_all().max_blocking_threads(ANSWERERS).build();
@@ -50,7 +53,19 @@ pub fn run(options: Options) -> Result<()> {
     ended
 }
 
+/// Two agents would write the same maps, each for its own next epoch. One that is ending has some
+/// seconds for it.
+fn lock() -> Result<File> {
+    make_directory(Path::new(DIRECTORY))?;
+    let path = Path::new(DIRECTORY).join("lock");
+    let file = private::file().create(true).open(&path);
+    let file = file.with_context(|| format!("cannot open {}", path.display()))?;
+    lock::exclusive(&file, &path).context("another ebpf-agent runs on this node")?;
+    Ok(file)
+}
+
 async fn serve(options: Options) -> Result<()> {
+    let _lock = lock()?;
     tc::programs()?; // the plugin needs them, and we need their maps
     let (engine, changes) = mpsc::channel();
     filters::watch(engine.clone())?;

@@ -187,7 +187,7 @@ async fn explain(State(api): State<Api>, Query(pair): Query<Pair>) -> Response {
 
 async fn metrics(State(api): State<Api>) -> Response {
     let encode = |api: &Api| {
-        let text = api.metrics.encode(&api.view.borrow());
+        let text = api.metrics.encode(&api.copy());
         Ok(([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response())
     };
     answer(api, encode).await

@@ -46,7 +46,9 @@ impl Waiting {
             match address {
                 Some(address) if datapath.has(wanted, *address) => drop(add.answer.send(Ok(()))),
                 _ if add.until > now => self.0.push(add),
-                Some(_) => refused.push(add.refuse("endpoint_map is full")),
+                Some(_) => {
+                    refused.push(add.refuse("it is not in the maps: see `ebpf-agent status`"))
+                }
                 None => {
                     let why = wanted.claims.failure(&add.link).map(String::as_str);
                     let unknown = "its pod or namespace is not known to the API yet";

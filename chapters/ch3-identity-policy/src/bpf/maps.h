@@ -39,7 +39,8 @@ struct endpoint_entry {
 	struct bpf_spin_lock lock;
 };
 
-/* Pod IPv4 address, in network byte order, to who it is. Written by the agent alone. */
+/* Pod IPv4 address, in network byte order, to who it is. Written by the agent alone; only DEL without
+ * an agent takes an entry out, when nobody is there to give its memory to another. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 16384);

@@ -47,7 +47,9 @@ static __always_inline __u32 who_marked(struct __sk_buff *skb, __u32 *epoch, str
 		return (*src)->identity;
 	/* A Service's or the node's address by now. The mark says who sent it, by a number of that
 	 * time: so all else is as it was at that time, too. */
-	*epoch -= (*epoch - skb->mark) & MARK_EPOCH;
+	__u32 age = (*epoch - skb->mark) & MARK_EPOCH;
+
+	*epoch = *epoch > age ? *epoch - age : 0; /* 0: of an epoch_map before this one */
 	*src = NULL;
 	return skb->mark >> 16;
 }

@@ -59,6 +59,9 @@ pub type Table = HashMap<MapData, CtKey, CtEntry>;
 /// Where the tables are pinned by their number: without a pin only CAP_SYS_ADMIN could open one.
 const TABLES: &str = "/sys/fs/bpf/tc/globals/ct_tables";
 
+/// The last endpoint for whose tables `ct_map` has room.
+const LAST: u32 = 32_768 / 2 - 1;
+
 /// `ct_map`, and how many endpoints have tables in it: those with an id below.
 #[derive(Debug)]
 pub struct Tables {
@@ -84,6 +87,7 @@ impl Tables {
     /// a map of maps the kernel waits until no program is running that may have seen it before.
     /// Tables are never emptied: who gets an id later has other generations.
     pub fn make(&mut self, endpoints: u32) -> Result<()> {
+        let endpoints = endpoints.min(LAST + 1);
         if endpoints <= self.endpoints {
             return Ok(());
         }
@@ -93,9 +97,13 @@ impl Tables {
         let keys: Vec<u8> = numbers.flat_map(u32::to_ne_bytes).collect();
         let fd = |table: &MapHandle| table.as_fd().as_raw_fd().to_ne_bytes();
         let values: Vec<u8> = tables.iter().flat_map(fd).collect();
-        let count = tables.len() as u32;
-        let written = self.map.update_batch(&keys, &values, count, MapFlags::ANY, MapFlags::ANY);
-        written.context("cannot write ct_map")?;
+        let (count, any) = (tables.len() as u32, MapFlags::ANY);
+        // Before Linux 5.16 (commit 9263dddc7b6f) a map of maps takes one at a time.
+        if self.map.update_batch(&keys, &values, count, any, any).is_err() {
+            for (key, value) in keys.chunks(4).zip(values.chunks(4)) {
+                self.map.update(key, value, any).context("cannot write ct_map")?;
+            }
+        }
         self.endpoints = endpoints;
         Ok(())
     }

@@ -1,12 +1,10 @@
 //! `monitor`: drops and new connections with names and reasons, as they come.
 
-use std::io::Write as _;
-
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
 
-use super::table::Output;
+use super::table::{Output, say};
 use crate::agent::view::Told;
 use crate::client;
 
@@ -63,7 +61,6 @@ impl Options {
 /// Prints until whoever reads has gone. That the agent ends is an error: what comes then is not
 /// seen.
 pub fn follow(options: &Options) -> Result<()> {
-    let mut out = std::io::stdout();
     for line in client::lines("/v1/monitor")? {
         let line = line.context(ENDED)?;
         let text = match serde_json::from_str::<Line>(&line).context(ENDED)? {
@@ -72,9 +69,7 @@ pub fn follow(options: &Options) -> Result<()> {
             Line::Told(told) => sentence(&told),
             Line::Lost { lost } => format!("lost {lost} events"),
         };
-        if writeln!(out, "{text}").and_then(|()| out.flush()).is_err() {
-            return Ok(());
-        }
+        say(text)?;
     }
     bail!(ENDED)
 }
