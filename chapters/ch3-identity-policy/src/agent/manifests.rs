@@ -8,18 +8,23 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use kube::runtime::reflector;
-use notify::{RecursiveMode, Watcher as _};
-use tokio::sync::mpsc::unbounded_channel;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use super::engine::Event;
 use super::manifest::{Content, Object, Wrap, Writers, is_manifest, read_file, read_files};
 use super::objects::Key;
 use super::stores::{Read, Stores, Which, Whole};
+
+mod news;
+use news::{Changed, News};
+
+/// So long, at most, a directory that changes all the time is read again and again, to see all of
+/// its files as they were at one time.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The directory as it was last read.
 struct Manifests {
@@ -41,30 +46,30 @@ struct Manifests {
     changed: BTreeSet<Key>,
     whole: Whole,
     events: mpsc::Sender<Event>,
+    news: News,
 }
 
-/// Starts watching a directory.
-pub fn watch(
+/// Follows a directory for ever. `listed` gets the reflectors.
+///
+/// # Errors
+/// The directory is not there, or not any more.
+pub fn follow(
     directory: &Path,
     events: mpsc::Sender<Event>,
     read: watch::Sender<Read>,
-) -> Result<Stores> {
+    listed: oneshot::Sender<Stores>,
+) -> Result<()> {
     let unusable = || format!("cannot watch {}", directory.display());
-    let (changes, mut changed) = unbounded_channel();
-    // Before the first look: what changes meanwhile is looked at once more.
-    let mut watcher = notify::recommended_watcher(move |change: notify::Result<notify::Event>| {
-        let _ = changes.send(change);
-    })?;
-    watcher.watch(directory, RecursiveMode::NonRecursive).with_context(unusable)?;
-
     let (pods_store, pods) = reflector::store();
     let (namespaces_store, namespaces) = reflector::store();
     let (policies_store, policies) = reflector::store();
     let (problems, problems_now) = watch::channel(BTreeSet::new());
     let read_now = read.subscribe();
     let whole = Whole::default();
+    let directory = directory.canonicalize().with_context(unusable)?;
     let mut manifests = Manifests {
-        directory: directory.canonicalize().with_context(unusable)?,
+        news: News::of(&directory).with_context(unusable)?,
+        directory,
         files: BTreeMap::new(),
         places: BTreeSet::new(),
         is_listed: false,
@@ -77,47 +82,40 @@ pub fn watch(
         whole: whole.clone(),
         events,
     };
-    manifests.read_all()?;
-    tokio::spawn(async move {
-        let _watcher = watcher; // it ends with this task
-        while let Some(change) = changed.recv().await {
-            if let Err(error) = manifests.change(change) {
-                tracing::error!("{error:#}");
-            }
-        }
-    });
-    Ok(Stores {
+    let _ = listed.send(Stores {
         pods: pods_store,
         namespaces: namespaces_store,
         policies: policies_store,
         problems: problems_now,
         read: read_now,
         whole,
-    })
+    }); // nobody waits for it if the agent is ending
+    manifests.list()?;
+    loop {
+        manifests.news.wait()?;
+        match manifests.is_listed {
+            true => manifests.take_in_changed()?,
+            false if manifests.news.take()? == Changed::default() => {}
+            false => manifests.list()?, // the list is begun anew
+        }
+    }
 }
 
 impl Manifests {
-    /// Reads the whole directory, and what is remembered but gone.
-    fn read_all(&mut self) -> Result<()> {
-        let unreadable = || format!("cannot read {}", self.directory.display());
-        let mut paths: BTreeSet<_> = self.files.keys().chain(self.broken.keys()).cloned().collect();
-        for entry in fs::read_dir(&self.directory).with_context(unreadable)? {
-            paths.insert(entry.with_context(unreadable)?.path());
-        }
-        if !self.is_listed {
+    /// Reads the whole directory. The reflectors get a whole when nothing is broken, and from
+    /// then on what changes.
+    fn list(&mut self) -> Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
             self.writers.begin();
-        }
-        let paths: Vec<_> = paths.into_iter().filter(|path| is_manifest(path)).collect();
-        let whole = self.whole.clone();
-        read_files(&paths, |path, content| {
-            let _whole = whole.lock();
-            self.take(path, content);
-            if self.is_listed {
-                self.tell();
+            let paths: Vec<_> = self.paths()?.into_iter().collect();
+            read_files(&paths, |path, content| self.take(path, content));
+            let changed = self.news.take()? != Changed::default();
+            if !changed || Instant::now() > deadline {
+                break;
             }
-        });
-        // The reflectors get a whole when nothing is broken, and from then on what changes.
-        if !self.is_listed && self.broken.is_empty() {
+        }
+        if self.broken.is_empty() {
             self.writers.end();
             self.is_listed = true;
         }
@@ -125,45 +123,64 @@ impl Manifests {
         Ok(())
     }
 
-    /// A file that is being written is not looked at before it is closed: half a rule may allow
-    /// more than the whole one.
-    fn change(&mut self, change: notify::Result<notify::Event>) -> Result<()> {
-        use notify::EventKind::{Access, Modify, Remove};
-        use notify::event::{AccessKind, AccessMode, ModifyKind};
-        match change {
-            Ok(change) if change.need_rescan() => self.read_all(),
-            Ok(change) => {
-                let whole = matches!(
-                    change.kind,
-                    Access(AccessKind::Close(AccessMode::Write))
-                        | Modify(ModifyKind::Name(_))
-                        | Remove(_)
-                );
-                match self.is_listed {
-                    _ if !whole => {}
-                    true => {
-                        let paths = change.paths.iter().map(PathBuf::as_path);
-                        let paths = paths.filter(|path| is_manifest(path));
-                        let files: Vec<_> = paths.map(|path| (path, read_file(path))).collect();
-                        self.take_in(files.into_iter());
-                    }
-                    false => return self.read_all(), // the list is begun anew
-                }
-                Ok(())
-            }
-            Err(_) => self.read_all(),
+    /// All files of the directory, and those that are remembered but gone.
+    fn paths(&self) -> Result<BTreeSet<PathBuf>> {
+        let unreadable = || format!("cannot read {}", self.directory.display());
+        let mut paths: BTreeSet<_> = self.files.keys().chain(self.broken.keys()).cloned().collect();
+        for entry in fs::read_dir(&self.directory).with_context(unreadable)? {
+            paths.insert(entry.with_context(unreadable)?.path());
         }
+        paths.retain(|path| is_manifest(path));
+        Ok(paths)
     }
 
-    /// Files have been read. What is in a file changes at once: the engine sees all of it or
-    /// nothing.
-    fn take_in<'a>(&mut self, files: impl Iterator<Item = (&'a Path, Content)>) {
-        let whole = self.whole.clone();
-        let _whole = whole.lock();
-        for (path, content) in files {
-            self.take(path, content);
+    // #region snapshot
+    /// Reads the files that have changed, and takes them in at once: the engine sees the directory
+    /// as it was at one time, never one file from before and another from after.
+    fn take_in_changed(&mut self) -> Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut contents = BTreeMap::new();
+        loop {
+            let Changed { mut files, all } = self.news.take()?;
+            if all {
+                files = self.paths()?;
+            }
+            files.retain(|path| is_manifest(path));
+            if files.is_empty() {
+                break;
+            }
+            while let Some(path) = files.pop_first() {
+                let content = read_file(&path);
+                // What is gone from this file may stand in another one, which counts then.
+                let others = self.others_with_what_is_gone(&path, &content);
+                files.extend(others.filter(|other| !contents.contains_key(other)));
+                contents.insert(path, content);
+            }
+            if Instant::now() > deadline {
+                break;
+            }
         }
-        self.tell();
+        if !contents.is_empty() {
+            let whole = self.whole.clone();
+            let _whole = whole.lock();
+            contents.into_iter().for_each(|(path, content)| self.take(&path, content));
+            self.tell();
+        }
+        Ok(())
+    }
+    // #endregion snapshot
+
+    /// The other files with an object that this one has no more.
+    fn others_with_what_is_gone(
+        &self,
+        path: &Path,
+        (_, objects): &Content,
+    ) -> impl Iterator<Item = PathBuf> {
+        let now: BTreeSet<_> = objects.iter().flatten().map(Object::key).collect();
+        let before = self.files.get(path).filter(|_| objects.is_ok()).into_iter().flatten();
+        let gone = before.filter(move |key| !now.contains(key));
+        let others = gone.flat_map(|key| files_with(&self.places, key));
+        others.filter(move |other| *other != path).map(PathBuf::from)
     }
 
     fn tell(&mut self) {
@@ -222,8 +239,7 @@ impl Manifests {
         self.places.extend(keys.iter().map(|key| (key.clone(), path.into())));
         if !self.is_listed {
             // An object in several files is as the last of them says.
-            let last = |key: &Key| self.places.range((key.clone(), path.into())..).nth(1);
-            let counts = |key: &Key| last(key).is_none_or(|(other, _)| other != key);
+            let counts = |key: &Key| files_with(&self.places, key).last() == Some(path);
             for object in objects.into_iter().filter(|object| counts(&object.key())) {
                 self.writers.write(object, Wrap::InitApply);
             }
@@ -232,14 +248,23 @@ impl Manifests {
         self.changed.extend(keys.iter().cloned());
         objects.into_iter().for_each(|object| self.writers.write(object, Wrap::Apply));
         for gone in before.into_iter().filter(|key| !keys.contains(key)) {
-            let other = self.places.range((gone.clone(), PathBuf::new())..).next();
-            match other.filter(|(key, _)| *key == gone).map(|(_, path)| path.clone()) {
-                Some(other) => self.take(&other, read_file(&other)),
-                None => {
-                    self.changed.insert(gone.clone());
-                    self.writers.delete(gone);
-                }
+            // If it stands in another file, that one is taken in as well.
+            if files_with(&self.places, &gone).next().is_none() {
+                self.changed.insert(gone.clone());
+                self.writers.delete(gone);
             }
         }
     }
 }
+
+/// The files with this object, in order.
+fn files_with<'a>(
+    places: &'a BTreeSet<(Key, PathBuf)>,
+    object: &'a Key,
+) -> impl Iterator<Item = &'a Path> {
+    let places = places.range((object.clone(), PathBuf::new())..);
+    places.take_while(move |(key, _)| key == object).map(|(_, path)| path.as_path())
+}
+
+#[cfg(test)]
+mod tests;

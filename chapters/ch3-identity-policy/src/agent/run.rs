@@ -122,13 +122,12 @@ fn watch_objects(
     engine: mpsc::Sender<Event>,
     listed: oneshot::Sender<Stores>,
 ) -> Result<()> {
+    if let Some(directory) = &manifests {
+        return manifests::follow(directory, engine, read, listed);
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let stores = match &manifests {
-            Some(directory) => manifests::watch(directory, engine, read)?,
-            None => api_server::watch(engine).await?,
-        };
-        let _ = listed.send(stores); // nobody waits for it if the agent is ending
+        let _ = listed.send(api_server::watch(engine).await?); // as above
         std::future::pending().await
     })
 }
