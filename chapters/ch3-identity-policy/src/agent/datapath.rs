@@ -12,7 +12,7 @@ use aya::maps::MapError;
 use nix::errno::Errno;
 
 use super::changes::Changes;
-use super::grace;
+use super::grace::{self, Wait};
 use super::wanted::Wanted;
 use crate::maps::ct::Tables;
 use crate::maps::{
@@ -38,6 +38,9 @@ pub struct Datapath {
     policy: BTreeMap<PolicyKey, PolicyEntry>,
     /// What a program that still runs may be reading as it was before.
     recent: Changes,
+    /// What was recent when the wait began.
+    resting: Changes,
+    wait: Wait,
     /// What counts for nobody any more, and has not been removed.
     dead: Changes,
     /// What did not come into the maps the last time.
@@ -90,9 +93,7 @@ impl Datapath {
             return problems;
         }
         // An entry has room for two versions: nobody may need the older one any more.
-        if different.meets(&self.recent)
-            && let Err(error) = self.wait()
-        {
+        if let Err(error) = self.let_rest(&different) {
             self.left_out = different;
             return vec![format!("{error:#}")];
         }
@@ -113,6 +114,7 @@ impl Datapath {
         if let Err(error) = self.publish(next) {
             problems.push(format!("{error:#}"));
         }
+        self.begin_to_wait();
         problems.sort_unstable();
         problems.dedup();
         problems
@@ -191,9 +193,35 @@ impl Datapath {
         Ok(())
     }
 
+    /// The next change may come to the same entries: it should not have to wait then.
+    fn begin_to_wait(&mut self) {
+        if self.wait.is_over() {
+            let _ = self.end_wait(); // what has failed is waited for when it must be
+            self.resting = std::mem::take(&mut self.recent);
+            self.wait = Wait::begin();
+        }
+    }
+
+    fn end_wait(&mut self) -> Result<()> {
+        let ended = self.wait.end();
+        let resting = std::mem::take(&mut self.resting);
+        if ended.is_err() {
+            self.recent.extend(resting);
+        }
+        ended
+    }
+
+    /// Returns when nobody reads these entries as they were before.
+    fn let_rest(&mut self, entries: &Changes) -> Result<()> {
+        if self.wait.is_over() || entries.meets(&self.resting) {
+            let _ = self.end_wait(); // as above
+        }
+        if entries.meets(&self.recent) { self.wait() } else { Ok(()) }
+    }
+
     fn wait(&mut self) -> Result<()> {
         grace::wait()?;
-        self.recent = Changes::default();
+        (self.recent, self.resting) = Default::default();
         Ok(())
     }
 
@@ -204,7 +232,9 @@ impl Datapath {
     pub fn sweep(&mut self) -> Result<()> {
         self.spare_tables()?;
         // What is to end with an epoch that has not come counts.
-        if self.unpublished || (self.dead.is_empty() && self.recent.is_empty()) {
+        if self.unpublished
+            || (self.dead.is_empty() && self.recent.is_empty() && self.resting.is_empty())
+        {
             return Ok(());
         }
         self.wait()?;

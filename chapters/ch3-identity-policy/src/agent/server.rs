@@ -124,7 +124,7 @@ async fn manifests(State(api): State<Api>) -> Response {
 
 async fn endpoint(State(api): State<Api>, UrlPath(link): UrlPath<String>) -> Response {
     let find = move |api: &Api| {
-        let endpoint = api.copy().endpoint(&link);
+        let endpoint = api.view.borrow().endpoint(&link);
         endpoint.map(|it| json(&it)).with_context(|| format!("there is no endpoint {link}"))
     };
     answer(api, find).await

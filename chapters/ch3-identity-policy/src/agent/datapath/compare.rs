@@ -7,7 +7,7 @@ use aya::maps::MapInfo;
 
 use super::{Datapath, SPARE};
 use crate::agent::changes::Changes;
-use crate::agent::grace;
+use crate::agent::grace::{self, Wait};
 use crate::maps::ct::Tables;
 use crate::maps::{self, EndpointEntry, Number, PolicyEntry, address};
 
@@ -26,6 +26,8 @@ impl Datapath {
             endpoints: BTreeMap::new(),
             policy: BTreeMap::new(),
             recent: Changes::default(),
+            resting: Changes::default(),
+            wait: Wait::default(),
             dead: Changes::default(),
             left_out: Changes::default(),
             unknown: true,
