@@ -76,10 +76,11 @@ impl Slide {
         let before = tc_drops(&self.node);
         let is_answered = || from.run(&self.node, &["ping", "-c1", "-W1", &to.to_string()]).is_ok();
         let mut answered = false;
-        lab::wait_until(PATIENCE, || {
+        let is_decided = lab::wait_until(PATIENCE, || {
             answered = is_answered();
             answered || tc_drops(&self.node) > before
         });
+        assert!(is_decided, "in {PATIENCE:?} neither dropped nor answered");
         answered
     }
 }

@@ -51,11 +51,12 @@ pub fn arrives(node: &Node, from: &Pod, to: &Pod, frame: &[u8]) -> bool {
     let before = tc_drops(node);
     send(node, from, frame);
     let mut is_heard = false;
-    lab::wait_until(PATIENCE, || {
+    let is_decided = lab::wait_until(PATIENCE, || {
         let is_dropped = tc_drops(node) > before;
         is_heard = there.hears(frame, Duration::from_secs(1));
         is_heard || is_dropped
     });
+    assert!(is_decided, "in {PATIENCE:?} the frame was neither dropped nor heard");
     is_heard
 }
 

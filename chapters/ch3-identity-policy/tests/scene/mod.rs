@@ -49,14 +49,21 @@ pub fn run(node: &Node, app: &str) -> Pod {
     node.run_pod(PodSpec::new(app).label("app", app)).unwrap()
 }
 
-/// Does a pod's ping get an answer from another one? It does not if a policy has dropped it;
-/// silence says nothing on a busy machine, it is asked again.
+/// Does a pod's ping get an answer from another one?
+#[track_caller]
 pub fn reaches(node: &Node, from: &Pod, to: &Pod) -> bool {
     let address = to.ip.unwrap().to_string();
+    is_answered(node, || from.run(node, &["ping", "-c1", "-W1", &address]).is_ok())
+}
+
+/// Is a question answered? It is not if a policy has dropped something meanwhile; silence says
+/// nothing on a busy machine, it is asked again.
+#[track_caller]
+pub fn is_answered(node: &Node, ask: impl Fn() -> bool) -> bool {
     let mut is_answered = false;
-    lab::wait_until(Duration::from_secs(20), || {
+    within(Duration::from_secs(60), "a policy drops it, or it is answered", || {
         let before = denied(node);
-        is_answered = from.run(node, &["ping", "-c1", "-W1", &address]).is_ok();
+        is_answered = ask();
         is_answered || denied(node) > before
     });
     is_answered
