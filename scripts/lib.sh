@@ -80,7 +80,8 @@ need_lab() {
 
 # Builds the lab as the caller and sets LAB to the program.
 build_lab() {
-  cargo build --quiet --locked --package lab || die "the lab does not build"
+  # As the lab builds the chapters: see lab/src/chapter.rs.
+  cargo build $([ -t 2 ] || echo --quiet) --locked --workspace --bin lab || die "the lab does not build"
   LAB=${CARGO_TARGET_DIR:-$ROOT/target}/debug/lab
 }
 
@@ -97,7 +98,7 @@ plugin_of() {
   else
     need_lab >&2
     build_lab >&2
-    "$LAB" build "$1" || die "$1 does not build"
+    "$LAB" build --release "$1" || die "$1 does not build"
   fi
 }
 

@@ -8,7 +8,8 @@ use anyhow::{Context as _, Result, ensure};
 use ch3_identity_policy::agent::manifest;
 use ch3_identity_policy::client;
 use ch3_identity_policy::maps::{endpoint_map, policy_map};
-use lab::{Node, chapter};
+use lab::Node;
+use lab::chapter::{self, Profile};
 
 use crate::churn;
 use crate::cluster::Size;
@@ -47,7 +48,7 @@ pub fn run(rounds: usize) -> Result<Report> {
     );
     let mut claims = Table::claims();
     let small = Node::new()?;
-    chapter::install(&small, "ch3")?;
+    chapter::install(&small, "ch3", Profile::Release)?;
     SMALL.write(&small)?;
     run_pods(&small, &SMALL, 10)?;
     std::thread::sleep(Duration::from_secs(2));
@@ -58,7 +59,7 @@ pub fn run(rounds: usize) -> Result<Report> {
 
     let mut starts = Table::new("starts", &["start", "until READY, ms"]);
     let node = Node::new()?;
-    chapter::install(&node, "ch3")?; // a small start, which loads the programs
+    chapter::install(&node, "ch3", Profile::Release)?; // a small start, which loads the programs
     let pods = [node.run_pod(churn::client())?, node.run_pod(churn::server())?];
     node.stop_agent()?;
     LARGE.write(&node)?;

@@ -5,7 +5,8 @@ mod events;
 mod maps;
 
 use anyhow::{Result, ensure};
-use lab::{Node, PodSpec, chapter, warn};
+use lab::chapter::{self, Profile};
+use lab::{Node, PodSpec, warn};
 
 use crate::report::{Cell, Report, Table};
 use crate::times::Times;
@@ -24,7 +25,7 @@ const NEW: usize = 1_000;
 /// Each case with each size.
 pub fn run(rounds: usize) -> Result<Report> {
     let node = Node::new()?;
-    chapter::install(&node, "ch3")?;
+    chapter::install(&node, "ch3", Profile::Release)?;
     let run = |name| node.run_pod(PodSpec::new(name));
     let pods = [run("client")?, run("server")?, run("open")?];
     // From now on the maps are ours, and so is the ring buffer.

@@ -5,7 +5,8 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use lab::{Node, Sandbox, chapter, warn};
+use lab::chapter::{self, Profile};
+use lab::{Node, Sandbox, warn};
 
 use crate::contender::{self, Contender};
 use crate::report::{Report, Table};
@@ -108,9 +109,9 @@ pub fn run(rounds: usize) -> Result<Report> {
 }
 
 fn contenders(node: &Node) -> Result<Vec<Contender>> {
-    let build = |name| chapter::build(name);
+    let build = |name| chapter::build(name, Profile::Release);
     let (ours, chapter2, chapter3) = (build("ch1")?, build("ch2")?, build("ch3")?);
-    node.start_agent(&chapter::agent("ch3")?.context("chapter 3 has no agent")?)?;
+    node.start_agent(&chapter::agent("ch3", Profile::Release)?.context("chapter 3 has no agent")?)?;
     let talk = node.enter(contender::write_talk)??;
     Contender::all(ours, chapter2, chapter3, talk)
 }

@@ -1,7 +1,8 @@
 //! How soon a change of policies or labels is in force, on a node with many pods.
 
 use anyhow::Result;
-use lab::{Node, Pod, PodSpec, chapter};
+use lab::chapter::{self, Profile};
+use lab::{Node, Pod, PodSpec};
 
 use crate::churn::{self, Lag};
 use crate::cluster::{self, Size};
@@ -40,7 +41,7 @@ pub fn run(rounds: usize) -> Result<Report> {
 /// The changes in a cluster of 200 pods.
 pub fn changes(rounds: usize) -> Result<Vec<Lag>> {
     let node = Node::new()?;
-    chapter::install(&node, "ch3")?;
+    chapter::install(&node, "ch3", Profile::Release)?;
     CLUSTER.write(&node)?;
     run_pods(&node, &CLUSTER, LOCAL)?;
     let (client, server) = (node.run_pod(churn::client())?, node.run_pod(churn::server())?);

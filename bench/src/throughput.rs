@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use lab::{Node, Pod, PodSpec, chapter, warn};
+use lab::chapter::{self, Profile};
+use lab::{Node, Pod, PodSpec, warn};
 
 use crate::echo;
 use crate::report::{Cell, Report, Table};
@@ -37,7 +38,7 @@ struct Contender {
 impl Contender {
     fn new(chapter: &str) -> Result<Self> {
         let node = Node::new()?;
-        chapter::install(&node, chapter)?;
+        chapter::install(&node, chapter, Profile::Release)?;
         if chapter == "ch3" {
             node.apply(CLIENTS_ONLY)?;
         }

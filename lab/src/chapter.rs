@@ -1,9 +1,10 @@
 //! Chapters: building their programs and installing them on a node.
 
+use std::io::IsTerminal as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::{env, fs};
+use std::{env, fs, io};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use nix::unistd::{Uid, User};
@@ -30,6 +31,16 @@ pub fn folder(chapter: &str) -> Result<PathBuf> {
     bail!("there is no chapter {chapter:?}; there are: {}", names.join(", "))
 }
 
+/// How a chapter is built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Profile {
+    /// In seconds, for the lab: all that the tests have compiled already is taken.
+    Dev,
+    /// In minutes, for a real node and for measuring: optimised, and linked statically, since the
+    /// plugin is exec'ed for every pod and looks for no libraries then.
+    Release,
+}
+
 /// What cargo makes of a chapter.
 struct Programs {
     plugin: PathBuf,
@@ -37,20 +48,19 @@ struct Programs {
 }
 
 /// Builds a chapter's plugin and returns the program.
-pub fn build(chapter: &str) -> Result<PathBuf> {
-    programs(chapter).map(|programs| programs.plugin)
+pub fn build(chapter: &str, profile: Profile) -> Result<PathBuf> {
+    programs(chapter, profile).map(|programs| programs.plugin)
 }
 
 /// Builds a chapter's agent and returns the program, if the chapter has one.
-pub fn agent(chapter: &str) -> Result<Option<PathBuf>> {
-    programs(chapter).map(|programs| programs.agent)
+pub fn agent(chapter: &str, profile: Profile) -> Result<Option<PathBuf>> {
+    programs(chapter, profile).map(|programs| programs.agent)
 }
 
-/// Linked statically, since the plugin is exec'ed for every pod and looks for no libraries then;
-/// `--target` keeps that flag from proc macros.
-fn programs(chapter: &str) -> Result<Programs> {
+fn programs(chapter: &str, profile: Profile) -> Result<Programs> {
     let folder = folder(chapter)?;
     let package = folder.file_name().unwrap_or_default().to_string_lossy();
+    let has_agent = folder.join("src/bin/ebpf-agent.rs").exists();
     let mut cargo = as_caller(Command::new("cargo"))?;
     // Set under `cargo test`, and asked for by ring's build script: it would be built anew by turns.
     let of_test =
@@ -58,10 +68,21 @@ fn programs(chapter: &str) -> Result<Programs> {
     for (name, _) in env::vars_os().filter(|(name, _)| name.to_str().is_some_and(of_test)) {
         cargo.env_remove(name);
     }
+    match profile {
+        // `--workspace`: the libraries have the features that the lab and the tests need as well,
+        // so they are compiled once for all.
+        Profile::Dev => cargo.args(["build", "--workspace", "--bin", &package]),
+        // `--target` keeps the flag from proc macros.
+        Profile::Release => cargo
+            .args(["build", "--release", "--target", &host_triple()?, "--package", &package])
+            .args(["--bin", &package])
+            .env("RUSTFLAGS", "-C target-feature=+crt-static"),
+    };
+    cargo.args(has_agent.then_some(["--bin", "ebpf-agent"]).iter().flatten());
+    // Who looks on sees what is being built; a log would be full of it.
+    cargo.args((!io::stderr().is_terminal()).then_some("--quiet"));
     let output = cargo
-        .args(["build", "--quiet", "--release", "--locked", "--target", &host_triple()?])
-        .args(["--message-format", "json-render-diagnostics", "--package", &package])
-        .env("RUSTFLAGS", "-C target-feature=+crt-static")
+        .args(["--locked", "--message-format", "json-render-diagnostics"])
         .current_dir(&folder)
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
@@ -76,12 +97,12 @@ fn programs(chapter: &str) -> Result<Programs> {
         its.find_map(|it| it["executable"].as_str().map(PathBuf::from))
     };
     let plugin = program(&package).with_context(|| format!("chapter {chapter} has no plugin"))?;
-    Ok(Programs { plugin, agent: program("ebpf-agent") })
+    Ok(Programs { plugin, agent: program("ebpf-agent").filter(|_| has_agent) })
 }
 
 /// Builds a chapter and installs it on a node.
-pub fn install(node: &Node, chapter: &str) -> Result<()> {
-    let Programs { plugin, agent } = programs(chapter)?;
+pub fn install(node: &Node, chapter: &str, profile: Profile) -> Result<()> {
+    let Programs { plugin, agent } = programs(chapter, profile)?;
     let conf = folder(chapter)?.join(CONF);
     let conf =
         fs::read_to_string(&conf).with_context(|| format!("cannot read {}", conf.display()))?;

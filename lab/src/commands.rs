@@ -31,8 +31,8 @@ pub struct Namespace {
 
 /// Runs one command. Every command but `down` runs kubelet's loop once: the lab has no daemon.
 pub fn run(cli: Cli) -> Result<ExitCode> {
-    if let Command::Build { chapter, agent } = &cli.command {
-        return node::build(chapter, *agent); // needs no root
+    if let Command::Build { chapter, agent, release } = &cli.command {
+        return node::build(chapter, *agent, *release); // needs no root
     }
     if !nix::unistd::geteuid().is_root() {
         bail!("the lab makes network namespaces, which needs root: run it with sudo");

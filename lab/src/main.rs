@@ -44,6 +44,9 @@ enum Command {
         /// Where its agent is; nothing if it has none
         #[arg(long)]
         agent: bool,
+        /// For a real node, or for measuring: optimised, and linked statically
+        #[arg(long)]
+        release: bool,
     },
     /// Take configuration, plugin and agent away: the node is NotReady again
     Uninstall,

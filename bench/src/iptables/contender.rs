@@ -5,7 +5,8 @@ use std::net::UdpSocket;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use lab::{Node, Pod, PodSpec, chapter};
+use lab::chapter::{self, Profile};
+use lab::{Node, Pod, PodSpec};
 
 use super::identities::{self, Identities};
 use super::pairs::Pairs;
@@ -68,7 +69,11 @@ impl Contender {
     pub fn new(filter: Filter) -> Result<Self> {
         let node = Node::new()?;
         let own_labels = matches!(filter, Filter::Identities(Identities { own_labels: true }));
-        chapter::install(&node, if let Filter::Identities(_) = filter { "ch3" } else { "ch1" })?;
+        chapter::install(
+            &node,
+            if let Filter::Identities(_) = filter { "ch3" } else { "ch1" },
+            Profile::Release,
+        )?;
         if let Filter::Nobody { conntrack: false } = filter {
             node.write_config("10-ebpfcni.conf", PLAIN)?;
         }

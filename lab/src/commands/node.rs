@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
+use lab::chapter::Profile;
 use lab::registry::{self, Entry};
 use lab::{NodeStatus, chapter, say};
 
@@ -11,8 +12,12 @@ use crate::Output;
 use crate::table::{self, age, now};
 
 /// `lab build`: prints where the plugin is, or the agent; nothing if the chapter has none.
-pub fn build(chapter: &str, agent: bool) -> Result<ExitCode> {
-    let program = if agent { chapter::agent(chapter)? } else { Some(chapter::build(chapter)?) };
+pub fn build(chapter: &str, agent: bool, release: bool) -> Result<ExitCode> {
+    let profile = if release { Profile::Release } else { Profile::Dev };
+    let program = match agent {
+        true => chapter::agent(chapter, profile)?,
+        false => Some(chapter::build(chapter, profile)?),
+    };
     if let Some(program) = program {
         say(program.display());
     }
@@ -25,7 +30,7 @@ pub fn build_ahead(name: &str, chapter: &str, installs: bool) -> Result<()> {
     let entry = registry::find(name).unwrap_or_default(); // what is wrong with it is said later
     let is_up = entry.is_some_and(|entry| entry.node().is_ok());
     if chapter != "none" && is_up == installs {
-        chapter::build(chapter)?;
+        chapter::build(chapter, Profile::Dev)?;
     }
     Ok(())
 }
@@ -48,7 +53,7 @@ pub fn up(name: &str, chapter: &str) -> Result<()> {
     }
     let (mut entry, node) = registry::create(name, now())?;
     if chapter != "none" {
-        chapter::install(&node, chapter)?;
+        chapter::install(&node, chapter, Profile::Dev)?;
         entry.set_chapter(chapter)?;
     }
     say(format_args!("node/{name} created"));
@@ -58,7 +63,7 @@ pub fn up(name: &str, chapter: &str) -> Result<()> {
 /// `lab install`
 pub fn install(name: &str, chapter: &str) -> Result<()> {
     let (mut entry, node) = running(name)?;
-    chapter::install(&node, chapter)?;
+    chapter::install(&node, chapter, Profile::Dev)?;
     entry.set_chapter(chapter)?;
     node.sync()?;
     say(format_args!("node/{name} has the CNI plugin of {chapter}"));
