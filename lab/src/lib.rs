@@ -22,6 +22,7 @@ mod out;
 mod ping;
 mod pod;
 mod processes;
+mod raise;
 mod sandbox;
 
 pub mod chapter;
@@ -37,4 +38,5 @@ pub use object::{Object, check_name};
 pub use out::{is_incomplete, say, warn};
 pub use pod::{Phase, Pod, PodSpec};
 pub use processes::wait_until;
+pub use raise::Raise;
 pub use sandbox::Sandbox;

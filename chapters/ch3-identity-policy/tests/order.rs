@@ -10,7 +10,7 @@ use std::net::UdpSocket;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use lab::{Kind, Node, Pod, PodSpec};
+use lab::{Kind, Node, Pod, PodSpec, Raise};
 use nix::sys::socket::{setsockopt, sockopt::RcvBufForce};
 use plugin::ready_node;
 use raw::ip;
@@ -87,6 +87,7 @@ fn while_changing(change: impl Fn(&Node, u32) + Sync) -> (u64, u64, u64) {
     std::thread::scope(|scope| {
         let counts = [&sockets[0], &sockets[1]].map(|it| scope.spawn(|| count(it, &over)));
         let senders = [&streams[0], &streams[1]].map(|it| scope.spawn(|| it.run(&stop)));
+        let (stop, over) = (Raise(&stop), Raise(&over));
         for round in 0..20 {
             change(&node, round);
             // Until the next change some datagrams go by.
@@ -97,11 +98,11 @@ fn while_changing(change: impl Fn(&Node, u32) + Sync) -> (u64, u64, u64) {
                 std::thread::yield_now();
             }
         }
-        stop.store(true, Ordering::Relaxed);
+        drop(stop);
         senders.into_iter().for_each(|sender| sender.join().unwrap());
         // What was sent last is on its way: a packet of its own tells when it has arrived.
         friend.ping(&node, ip(&victim)).unwrap();
-        over.store(true, Ordering::Relaxed);
+        drop(over);
         let [friends, strangers] = counts.map(|count| count.join().unwrap());
         (streams[0].sent.load(Ordering::Relaxed), friends, strangers)
     })

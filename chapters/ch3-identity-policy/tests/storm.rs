@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use lab::{Kind, Node, Pod, PodSpec};
+use lab::{Kind, Node, Pod, PodSpec, Raise};
 use plugin::{AGENT, ready_node};
 use scene::{FRIENDS_ONLY, maps};
 use serde_json::Value;
@@ -56,12 +56,12 @@ fn killed_a_hundred_times_while_pods_come_and_go_it_never_lets_in_who_is_denied(
             probes
         });
         let killer = scope.spawn(|| {
+            let _over = Raise(&over);
             for _ in 0..100 {
                 node.kill_agent().unwrap();
                 node.start_agent(Path::new(AGENT)).unwrap();
                 std::thread::sleep(Duration::from_millis(fastrand::u64(..30)));
             }
-            over.store(true, Ordering::Relaxed);
         });
         let mut round = 0;
         while !over.load(Ordering::Relaxed) {
