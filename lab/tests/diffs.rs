@@ -61,8 +61,8 @@ fn common_files_differ_only_where_the_stages_name_them() {
             .collect();
         assert!(
             missed.is_empty(),
-            "{} has not what {} has: {missed:?}. Run scripts/carry {}; if the lesson is there, name the \
-             file in {}/stages",
+            "{} differs from {}: {missed:?}. A change that was to be made in both? Run scripts/carry {}, \
+             after a commit with HEAD~ behind it. The lesson? Name the file in {}/stages",
             after.short(),
             before.short(),
             before.short(),
@@ -86,7 +86,7 @@ fn each_file_that_differs_is_in_one_stage() {
         stages_of.retain(|_, stages| stages.len() != 1);
         assert!(
             stages_of.is_empty(),
-            "{}/stages: not in one stage: {stages_of:#?}",
+            "{}/stages: a file that differs must be in one stage: {stages_of:#?}",
             pair[1].name()
         );
     }

@@ -50,7 +50,11 @@ fn a_test_that_is_promised_is_there_and_has_its_files_name() {
             assert!(there, "{}/Cargo.toml: no earlier chapter runs {test}", chapter.name());
             let name = test.rsplit('/').next().unwrap().trim_end_matches(".rs");
             let line = format!("{{ name = \"{name}\", path = \"../{test}\" }}");
-            assert!(chapter.read("Cargo.toml").contains(&line), "{}: {line}", chapter.name());
+            assert!(
+                chapter.read("Cargo.toml").contains(&line),
+                "{}/Cargo.toml: write {line}",
+                chapter.name()
+            );
         }
     }
 }
