@@ -1,11 +1,11 @@
-# What the tests of a real node have in common. Loaded by chapters/*/tests/node.bats, which
-# scripts/test-node runs as root on the node.
+# What the tests of a real node have in common. Loaded by chapters/*/tests/node*.bats, which
+# scripts/test-node runs as root on the node: it says which CHAPTER is tested, and where its plugin
+# and those of the chapters before it are, PLUGIN_CH1 and so on.
 # shellcheck shell=bash
 
 # shellcheck source=SCRIPTDIR/api.sh
 . "$BATS_TEST_DIRNAME/../../../node/api.sh"
 export KUBECONFIG=${KUBECONFIG:-/etc/kubernetes/admin.conf}
-CHAPTER=$(basename "$(dirname "$BATS_TEST_DIRNAME")")
 CONFIGURATION=/etc/cni/net.d/10-ebpfcni.conf
 LEASES=/run/ebpfcni/ebpfcni
 NODE=$(hostname)
@@ -43,9 +43,9 @@ go_back() {
   kubectl uncordon "$NODE"
 }
 
-# installed [CHAPTER]: this one is, or another; scripts/test-node says where their plugins are.
+# installed [CHAPTER]: this one is, or another.
 installed() {
-  local chapter=${1:-${CHAPTER%%-*}}
+  local chapter=${1:-$CHAPTER}
   local plugin=PLUGIN_${chapter^^}
   node/install "$chapter" "${!plugin}"
   eventually node_is True

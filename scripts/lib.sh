@@ -102,7 +102,12 @@ plugin_of() {
   fi
 }
 
-# The short names of the chapters that have a file of this name in tests/.
-chapters_with() {
-  find chapters -path "*/tests/$1" | sed 's|chapters/\([^-]*\).*|\1|' | sort
+# The short names of all chapters, in order.
+all_chapters() { find chapters -maxdepth 1 -name 'ch[0-9]*-*' -printf '%f\n' | cut -d- -f1 | sort -V; }
+
+# folder_of CHAPTER: chapters/ch1-basic-cni of ch1.
+folder_of() {
+  local folders=(chapters/"$1"-*/)
+  [ -d "${folders[0]}" ] || die "there is no chapter $1"
+  echo "${folders[0]%/}"
 }

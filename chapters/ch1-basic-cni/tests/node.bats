@@ -1,4 +1,5 @@
-# The plugin on a real Kubernetes node: `scripts/test-node` and a chapter, `ch1`.
+# The plugin on a real Kubernetes node: `scripts/test-node` and a chapter, `ch1`. Each chapter's
+# plugin must pass these.
 
 load ../../../node/test
 

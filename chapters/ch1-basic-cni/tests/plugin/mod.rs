@@ -1,4 +1,4 @@
-//! The plugin under test. Only this file knows which chapter it is in.
+//! The plugin under test: of the package that is tested. Later chapters run these tests too.
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
@@ -8,12 +8,18 @@ use lab::{CniCall, CniOutput, Node, Sandbox};
 use serde_json::{Value, json};
 
 /// The plugin's program.
-pub const BINARY: &str = env!("CARGO_BIN_EXE_ch1-basic-cni");
+pub const BINARY: &str = env!(concat!("CARGO_BIN_EXE_", env!("CARGO_PKG_NAME")));
 
-/// A node with the plugin installed, and nothing else.
+/// The program that runs beside it on a node, in chapters that have one.
+pub const AGENT: Option<&str> = option_env!("CARGO_BIN_EXE_ebpf-agent");
+
+/// A node with the plugin installed and its agent running, and nothing else.
 pub fn node() -> Node {
     let node = Node::new().unwrap();
     node.install_plugin(Path::new(BINARY)).unwrap();
+    if let Some(agent) = AGENT {
+        node.start_agent(Path::new(agent)).unwrap();
+    }
     node
 }
 
