@@ -14,13 +14,13 @@ use std::time::{Duration, SystemTime};
 
 use ch3_identity_policy::{agent, api, maps};
 
-use agent::changes::Changes;
-use agent::directory::{Directory, Objects};
-use agent::identity::Identities;
-use agent::local::Local;
-use agent::objects::{Namespace, NetworkPolicy, Pod};
-use agent::view::View;
-use agent::wanted::{News, Wanted};
+use agent::objects::directory::{Directory, Objects};
+use agent::objects::kinds::{Namespace, NetworkPolicy, Pod};
+use agent::owners::identity::Identities;
+use agent::owners::local::Local;
+use agent::reconcile::changes::Changes;
+use agent::reconcile::view::View;
+use agent::reconcile::wanted::{News, Wanted};
 use api::{NewEndpoint, PodRef};
 use maps::{Endpoint, PolicyKey};
 use serde::de::DeserializeOwned;

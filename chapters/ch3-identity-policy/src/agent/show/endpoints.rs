@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, Result, bail};
 
 use super::table::{Output, json, say, table};
-use crate::agent::identity;
+use crate::agent::owners::identity;
 use crate::api::{EndpointStatus, IdentityStatus, SecurityLabels};
 use crate::client;
 

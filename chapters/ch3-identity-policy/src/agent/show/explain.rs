@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::table::{Output, json, say};
-use crate::agent::server::Explained;
+use crate::agent::serve::server::Explained;
 use crate::client;
 
 /// Says in a few lines why one may, or may not, connect to another.

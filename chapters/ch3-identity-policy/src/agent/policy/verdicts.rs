@@ -1,0 +1,190 @@
+//! What the policies say of identities: the heart of the agent. Verdicts are kept; whatever
+//! changes is worked into those that it touches, and into no other.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::network_policy::Policy;
+use crate::agent::objects::directory::of_namespace;
+use crate::agent::objects::key::Name;
+use crate::agent::owners::identity::is_unique;
+use crate::api::SecurityLabels;
+use crate::maps::{EGRESS_ISOLATED, PolicyKey};
+
+/// The source in `policy_map` that stands for whoever it is.
+const ANYBODY: u32 = 0;
+
+/// What the policies say of identities.
+#[derive(Debug, Default)]
+pub struct Verdicts {
+    policies: BTreeMap<Name, InForce>,
+    /// The identities in use.
+    identities: BTreeMap<u32, Arc<SecurityLabels>>,
+    /// By destination.
+    verdicts: BTreeMap<u32, Verdict>,
+    /// How many policies ask about a label that counts for an identity only then.
+    asked: BTreeMap<String, usize>,
+    news: News,
+}
+
+/// A policy, and the identities that it is about.
+#[derive(Debug)]
+struct InForce {
+    policy: Arc<Policy>,
+    subjects: BTreeSet<u32>,
+    sources: BTreeSet<u32>,
+}
+
+/// What holds for one identity.
+#[derive(Debug, Default)]
+struct Verdict {
+    /// Who may open connections to it.
+    sources: BTreeSet<u32>,
+    /// What goes into its endpoints' flags.
+    flags: u16,
+}
+
+/// Of which pairs and flags the verdict may be another.
+#[derive(Debug, Default)]
+pub struct News {
+    /// Who to whom.
+    pub pairs: BTreeSet<PolicyKey>,
+    /// Whose flags.
+    pub flags: BTreeSet<u32>,
+}
+
+impl InForce {
+    fn learn(&mut self, id: u32, labels: &SecurityLabels) {
+        if self.policy.selects(labels) {
+            self.subjects.insert(id);
+        }
+        if self.policy.allows(labels) {
+            self.sources.insert(id);
+        }
+    }
+}
+
+impl Verdicts {
+    /// What may be another since somebody asked last.
+    pub fn take_news(&mut self) -> News {
+        std::mem::take(&mut self.news)
+    }
+
+    /// The policies by name.
+    pub fn policy(&self, name: &str) -> Option<&Arc<Policy>> {
+        self.policies.get(name).map(|it| &it.policy)
+    }
+
+    /// What an identity in use stands for.
+    pub fn labels(&self, id: u32) -> Option<&Arc<SecurityLabels>> {
+        self.identities.get(&id)
+    }
+
+    /// May the first open connections to the second?
+    pub fn has(&self, pair: PolicyKey) -> bool {
+        self.verdicts.get(&pair.dst_id).is_some_and(|it| it.sources.contains(&pair.src_id))
+    }
+
+    /// What goes into the flags of an identity's endpoints.
+    pub fn flags(&self, id: u32) -> u16 {
+        self.verdicts.get(&id).map_or(0, |it| it.flags)
+    }
+
+    /// Labels that count for an identity only since some policy asks about them.
+    pub fn asked(&self) -> BTreeSet<String> {
+        self.asked.keys().cloned().collect()
+    }
+
+    /// A policy is new or another, or (`None`) gone: whom it selects or has selected is judged
+    /// anew.
+    pub fn set_policy(&mut self, name: &Name, policy: Option<Arc<Policy>>) {
+        let mut subjects = BTreeSet::new();
+        if let Some(before) = self.policies.remove(name) {
+            for key in before.policy.keys().filter(|key| is_unique(key)) {
+                self.asked.entry(key.into()).and_modify(|count| *count -= 1);
+            }
+            self.asked.retain(|_, count| *count > 0);
+            subjects = before.subjects;
+        }
+        if let Some(policy) = policy {
+            for key in policy.keys().filter(|key| is_unique(key)) {
+                *self.asked.entry(key.into()).or_default() += 1;
+            }
+            let mut it = InForce { policy, subjects: BTreeSet::new(), sources: BTreeSet::new() };
+            self.identities.iter().for_each(|(id, labels)| it.learn(*id, labels));
+            subjects.extend(&it.subjects);
+            self.policies.insert(name.clone(), it);
+        }
+        subjects.into_iter().for_each(|id| self.judge(id));
+    }
+
+    /// An identity comes into use: it is judged, and goes to where some policy lets it in.
+    pub fn add_identity(&mut self, id: u32, labels: Arc<SecurityLabels>) {
+        self.policies.values_mut().for_each(|it| it.learn(id, &labels));
+        self.identities.insert(id, labels);
+        for destination in self.destinations(id) {
+            let Some(verdict) = self.verdicts.get_mut(&destination) else { continue };
+            if !verdict.sources.contains(&ANYBODY) && verdict.sources.insert(id) {
+                self.news.pairs.insert(PolicyKey { src_id: id, dst_id: destination });
+            }
+        }
+        self.judge(id);
+    }
+
+    /// Nobody has an identity any more.
+    pub fn remove_identity(&mut self, id: u32) {
+        for destination in self.destinations(id) {
+            let Some(verdict) = self.verdicts.get_mut(&destination) else { continue };
+            if verdict.sources.remove(&id) {
+                self.news.pairs.insert(PolicyKey { src_id: id, dst_id: destination });
+            }
+        }
+        for it in self.policies.values_mut() {
+            it.subjects.remove(&id);
+            it.sources.remove(&id);
+        }
+        self.identities.remove(&id);
+        let verdict = self.verdicts.remove(&id).unwrap_or_default();
+        let pair = |src_id| PolicyKey { src_id, dst_id: id };
+        self.news.pairs.extend(verdict.sources.into_iter().map(pair));
+    }
+
+    /// Where some policy lets an identity in.
+    fn destinations(&self, id: u32) -> BTreeSet<u32> {
+        let allowing = self.policies.values().filter(|it| it.policy.ingress);
+        let allowing = allowing.filter(|it| it.sources.contains(&id));
+        allowing.flat_map(|it| &it.subjects).copied().collect()
+    }
+
+    /// The policies that select an identity.
+    fn selecting(&self, id: u32) -> impl Iterator<Item = &InForce> {
+        let namespace = self.identities.get(&id).map_or("", |it| &it.namespace);
+        let policies = of_namespace(&self.policies, namespace).map(|(_, it)| it);
+        policies.filter(move |it| it.subjects.contains(&id))
+    }
+
+    // #region allowed
+    /// Who may open connections to an identity. Policies only allow: their effect is the union.
+    fn allowed(&self, id: u32) -> BTreeSet<u32> {
+        let isolating: Vec<_> = self.selecting(id).filter(|it| it.policy.ingress).collect();
+        if isolating.is_empty() || isolating.iter().any(|it| it.policy.allows_everybody()) {
+            return [ANYBODY].into();
+        }
+        isolating.iter().flat_map(|it| &it.sources).copied().collect()
+    }
+    // #endregion allowed
+
+    /// Judges an identity anew, and remembers in what the verdict differs.
+    fn judge(&mut self, id: u32) {
+        let sources = self.allowed(id);
+        let isolated = self.selecting(id).any(|it| it.policy.egress);
+        let flags = if isolated { EGRESS_ISOLATED } else { 0 };
+        let before = self.verdicts.entry(id).or_default();
+        let pair = |src_id: &u32| PolicyKey { src_id: *src_id, dst_id: id };
+        self.news.pairs.extend(before.sources.symmetric_difference(&sources).map(pair));
+        if before.flags != flags {
+            self.news.flags.insert(id);
+        }
+        *before = Verdict { sources, flags };
+    }
+}
