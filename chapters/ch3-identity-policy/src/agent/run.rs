@@ -20,7 +20,7 @@ use super::reconcile::filter_watch;
 use super::reconcile::message::Message;
 use super::reconcile::view::View;
 use super::serve::app_state::AppState;
-use super::serve::events::Monitor;
+use super::serve::ring_buffer::Monitor;
 use super::serve::{listener, server};
 use crate::{api, lock, private, tc};
 
@@ -115,7 +115,7 @@ async fn serve(options: Options) -> Result<()> {
     tokio::select! {
         () = served => {}
         reconciled = reconciled => reconciled?,
-        () = monitor.read() => {}
+        () = monitor.run() => {}
         _ = terminate.recv() => tracing::info!("SIGTERM: programs and maps stay as they are"),
         _ = tokio::signal::ctrl_c() => tracing::info!("Ctrl-C: programs and maps stay as they are"),
     }

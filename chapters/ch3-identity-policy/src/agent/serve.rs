@@ -9,6 +9,8 @@ pub mod flow;
 pub mod live;
 pub mod status;
 
-pub mod events;
+pub mod event;
+pub mod ring_buffer;
+
 pub mod metrics;
 pub mod monitor;

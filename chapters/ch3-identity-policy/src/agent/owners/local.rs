@@ -104,7 +104,6 @@ impl Local {
         std::mem::take(&mut self.changed)
     }
 
-    // #region insert
     /// Takes in what PUT says. Whoever had the address before must be gone: its link is the
     /// proof, for a DEL may come late or never.
     pub fn insert(&mut self, link: &str, new: NewEndpoint) -> Result<()> {
@@ -123,7 +122,6 @@ impl Local {
         self.take_in(LocalEndpoint { id, link: link.into(), new, labels: None });
         Ok(())
     }
-    // #endregion insert
 
     fn take_in(&mut self, endpoint: LocalEndpoint) {
         let link = Name::from(endpoint.link.as_str());

@@ -4,7 +4,7 @@ use std::sync::mpsc;
 
 use tokio::sync::watch;
 
-use super::events::Monitor;
+use super::ring_buffer::Monitor;
 use crate::agent::objects::stores::Snapshot;
 use crate::agent::reconcile::counters::Counters;
 use crate::agent::reconcile::message::Message;

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
 
-use super::events::{self, Event};
+use super::event::Event;
 use super::explain::{Explanation, FlowEnd, explain};
 use crate::agent::objects::directory::of_namespace;
 use crate::agent::objects::key::Name;
 use crate::agent::owners::identity::{HOST, WORLD};
 use crate::agent::policy::network_policy::Policy;
 use crate::agent::reconcile::view::View;
+use crate::maps::event::{Hook, Reason};
 
 /// An event with names, and for a policy's drop with the policies.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,18 +71,18 @@ impl View {
             // It has no addresses that we know of, but the veth is some pod's.
             let mut endpoints = self.endpoints.values();
             let pod = endpoints.find(|(it, _)| it.new.ifindex == event.ifindex);
-            let (end, other) = match event.hook.as_str() {
-                "from-pod" => (&mut source, &mut destination),
-                _ => (&mut destination, &mut source),
+            let (end, other) = match event.hook {
+                Hook::FromPod => (&mut source, &mut destination),
+                Hook::ToPod => (&mut destination, &mut source),
             };
             end.name = pod.map_or_else(|| format!("ifindex {}", event.ifindex), |it| it.0.name());
             other.name = "?".into();
         }
         let (source_name, destination_name) = (source.name.clone(), destination.name.clone());
-        let question = match event.reason.as_str() {
-            events::DENIED | events::EGRESS => Some(self.question(source, destination)),
+        let question = match event.reason {
+            Reason::DropPolicy | Reason::DropEgress => Some(self.question(source, destination)),
             // It is the question that is not allowed any more.
-            events::ANSWER => Some(self.question(destination, source)),
+            Reason::DropAnswer => Some(self.question(destination, source)),
             _ => None,
         };
         (NamedEvent { event, source_name, destination_name, explanation: None }, question)

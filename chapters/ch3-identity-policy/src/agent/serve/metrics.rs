@@ -9,16 +9,16 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-use super::events::REASONS;
 use crate::agent::reconcile::counters::Counters;
 use crate::agent::reconcile::view::View;
 use crate::maps;
+use crate::maps::event::REASONS;
 
 /// What the text is.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// `max_entries` of the two maps that the agent fills (`bpf/maps.h`).
-const CAPACITIES: [(&str, f64); 2] = [("endpoint_map", 16_384.0), ("policy_map", 65_536.0)];
+/// The two maps that the agent fills, in the order of [`View::sizes`].
+const FILLED: [&str; 2] = ["endpoint_map", "policy_map"];
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Reason {
@@ -64,8 +64,10 @@ pub fn metrics(counters: &Counters, view: &View) -> String {
     );
     registry.register("drop_bytes", "Their bytes", bytes);
     let pressure = Gauges::<InMap>::default();
-    for ((map, capacity), size) in CAPACITIES.into_iter().zip(view.sizes) {
-        pressure.get_or_create(&InMap { map }).set(size as f64 / capacity);
+    for (map, size) in FILLED.into_iter().zip(view.sizes) {
+        if let Ok(capacity) = maps::capacity(map) {
+            pressure.get_or_create(&InMap { map }).set(size as f64 / f64::from(capacity));
+        }
     }
     registry.register(
         "map_pressure",
@@ -105,10 +107,10 @@ pub fn metrics(counters: &Counters, view: &View) -> String {
 fn drops() -> Result<Vec<(&'static str, (u64, u64))>> {
     let map = PerCpuArray::<_, [u64; 2]>::try_from(Map::PerCpuArray(maps::open("metrics_map")?))?;
     let mut drops = Vec::new();
-    for (index, reason) in REASONS.into_iter().enumerate().skip(1) {
-        let values = map.get(&u32::try_from(index)?, 0)?;
+    for (reason, name) in REASONS.into_iter().skip(1) {
+        let values = map.get(&(reason as u32), 0)?;
         let add = |sum: (u64, u64), it: &[u64; 2]| (sum.0 + it[0], sum.1 + it[1]);
-        drops.push((reason, values.iter().fold((0, 0), add)));
+        drops.push((name, values.iter().fold((0, 0), add)));
     }
     Ok(drops)
 }

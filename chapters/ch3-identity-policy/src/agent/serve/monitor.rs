@@ -11,7 +11,7 @@ use tokio_stream::wrappers::BroadcastStream;
 use tokio_stream::wrappers::errors::BroadcastStreamRecvError::{self, Lagged};
 
 use super::app_state::AppState;
-use super::events::Event;
+use super::event::Event;
 use crate::agent::reconcile::view::View;
 
 /// As many events are told of at once, if there are so many.
