@@ -44,20 +44,20 @@ impl<'de> Deserialize<'de> for Unique {
                 Ok(Unique(text.into()))
             }
 
-            fn visit_bool<E>(self, it: bool) -> Result<Unique, E> {
-                Ok(Unique(it.into()))
+            fn visit_bool<E>(self, value: bool) -> Result<Unique, E> {
+                Ok(Unique(value.into()))
             }
 
-            fn visit_i64<E>(self, it: i64) -> Result<Unique, E> {
-                Ok(Unique(it.into()))
+            fn visit_i64<E>(self, value: i64) -> Result<Unique, E> {
+                Ok(Unique(value.into()))
             }
 
-            fn visit_u64<E>(self, it: u64) -> Result<Unique, E> {
-                Ok(Unique(it.into()))
+            fn visit_u64<E>(self, value: u64) -> Result<Unique, E> {
+                Ok(Unique(value.into()))
             }
 
-            fn visit_f64<E>(self, it: f64) -> Result<Unique, E> {
-                Ok(Unique(it.into()))
+            fn visit_f64<E>(self, value: f64) -> Result<Unique, E> {
+                Ok(Unique(value.into()))
             }
 
             fn visit_unit<E>(self) -> Result<Unique, E> {

@@ -77,13 +77,14 @@ const MIRROR: &str = "kubernetes.io/config.mirror";
 /// Forgets what nobody here asks about: with ten thousand pods it is most of the agent's memory.
 pub fn trim(metadata: &mut ObjectMeta) {
     let mut whole = std::mem::take(metadata);
-    let mirror = whole.annotations.as_mut().and_then(|it| it.remove_entry(MIRROR));
+    let mirror =
+        whole.annotations.as_mut().and_then(|annotations| annotations.remove_entry(MIRROR));
     *metadata = ObjectMeta {
         name: whole.name,
         namespace: whole.namespace,
         uid: whole.uid,
         labels: whole.labels,
-        annotations: mirror.map(|it| [it].into()),
+        annotations: mirror.map(|annotation| [annotation].into()),
         creation_timestamp: whole.creation_timestamp,
         deletion_timestamp: whole.deletion_timestamp,
         ..ObjectMeta::default()
@@ -101,13 +102,14 @@ impl Pod {
     pub fn addresses(&self) -> impl Iterator<Item = Ipv4Addr> {
         let ended = matches!(self.status.phase.as_deref(), Some("Succeeded" | "Failed"));
         let ips = self.status.pod_ips.iter().flatten().filter(move |_| !ended);
-        ips.filter_map(|it| it.ip.parse().ok())
+        ips.filter_map(|address| address.ip.parse().ok())
     }
 
     /// Is it the pod that a runtime calls by this uid? A static pod has another uid in the API
     /// than on its node, which says its own in an annotation.
     pub fn has_uid(&self, uid: &str) -> bool {
-        let mirror = self.metadata.annotations.as_ref().and_then(|it| it.get(MIRROR));
-        self.metadata.uid.as_deref() == Some(uid) || mirror.is_some_and(|it| it == uid)
+        let mirror =
+            self.metadata.annotations.as_ref().and_then(|annotations| annotations.get(MIRROR));
+        self.metadata.uid.as_deref() == Some(uid) || mirror.is_some_and(|its_own| its_own == uid)
     }
 }

@@ -33,9 +33,9 @@ impl Object {
     /// Its key.
     pub fn key(&self) -> Key {
         let (kind, metadata) = match self {
-            Self::Pod(it) => (Kind::Pod, &it.metadata),
-            Self::Namespace(it) => (Kind::Namespace, &it.metadata),
-            Self::NetworkPolicy(it) => (Kind::NetworkPolicy, &it.metadata),
+            Self::Pod(pod) => (Kind::Pod, &pod.metadata),
+            Self::Namespace(namespace) => (Kind::Namespace, &namespace.metadata),
+            Self::NetworkPolicy(policy) => (Kind::NetworkPolicy, &policy.metadata),
         };
         Key::new(kind, metadata)
     }
@@ -43,8 +43,9 @@ impl Object {
 
 /// Is this a file to be read?
 pub fn is_manifest(path: &Path) -> bool {
-    let is_hidden = path.file_name().is_none_or(|it| it.as_encoded_bytes().starts_with(b"."));
-    !is_hidden && path.extension().is_some_and(|it| it == "yaml" || it == "json")
+    let is_hidden = path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
+    !is_hidden
+        && path.extension().is_some_and(|extension| extension == "yaml" || extension == "json")
 }
 
 /// A file's stamp, and what is in it; nothing if it is gone.
@@ -57,7 +58,8 @@ pub fn read_file(path: &Path) -> Content {
         Err(error) => (None, Err(error)),
         Ok(mut file) => {
             // Before the text: should that change meanwhile, it is read once more.
-            let stamp = file.metadata().ok().filter(Metadata::is_file).map(|it| stamp(&it));
+            let stamp =
+                file.metadata().ok().filter(Metadata::is_file).map(|metadata| stamp(&metadata));
             let mut text = String::new();
             (stamp, file.read_to_string(&mut text).map(|_| text))
         }
@@ -79,7 +81,9 @@ pub fn read_files(paths: &[PathBuf], mut take: impl FnMut(&Path, Content)) {
         for part in paths.chunks(paths.len().div_ceil(threads).max(1)) {
             let sender = sender.clone();
             // Nobody hangs up before all are read.
-            scope.spawn(move || part.iter().all(|it| sender.send((it, read_file(it))).is_ok()));
+            scope.spawn(move || {
+                part.iter().all(|path| sender.send((path, read_file(path))).is_ok())
+            });
         }
         drop(sender);
         contents.into_iter().for_each(|(path, content)| take(path, content));
@@ -93,7 +97,7 @@ pub fn parse(text: &str) -> Result<Vec<Object>> {
         Ok(Unique(document)) => vec![document],
         Err(_) => serde_saphyr::from_multiple(text)?,
     };
-    let documents = documents.into_iter().filter(|it| !it.is_null());
+    let documents = documents.into_iter().filter(|document| !document.is_null());
     let objects = documents.map(parse_object).collect::<Result<Vec<_>>>()?;
     ensure!(!objects.is_empty(), "there is no object in it");
     Ok(objects)

@@ -23,9 +23,13 @@ impl Writers {
     /// An object becomes an event, as a watch would bring it.
     pub fn write(&mut self, object: Object, as_event: Wrap) {
         match object {
-            Object::Pod(it) => self.pods.apply_watcher_event(&as_event.event(it)),
-            Object::Namespace(it) => self.namespaces.apply_watcher_event(&as_event.event(it)),
-            Object::NetworkPolicy(it) => self.policies.apply_watcher_event(&as_event.event(it)),
+            Object::Pod(pod) => self.pods.apply_watcher_event(&as_event.event(pod)),
+            Object::Namespace(namespace) => {
+                self.namespaces.apply_watcher_event(&as_event.event(namespace))
+            }
+            Object::NetworkPolicy(policy) => {
+                self.policies.apply_watcher_event(&as_event.event(policy))
+            }
         }
     }
 

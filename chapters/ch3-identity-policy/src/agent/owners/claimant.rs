@@ -38,7 +38,7 @@ pub struct Rank {
 impl Claimant {
     /// A pod of another node, while it has addresses of its own.
     pub fn of_pod(name: &Name, pod: &Pod, node: &str) -> Option<Self> {
-        let is_there = pod.spec.node_name.as_deref().is_some_and(|it| it != node);
+        let is_there = pod.spec.node_name.as_deref().is_some_and(|its_node| its_node != node);
         let metadata = &pod.metadata;
         let rank = Rank {
             is_local: false,
@@ -57,14 +57,20 @@ impl Claimant {
     }
 
     /// An endpoint of this node.
-    pub fn of_endpoint(it: &LocalEndpoint) -> Self {
-        let (ifindex, mac) = (it.new.ifindex, it.new.mac);
-        let generation = maps::generation(&it.link);
+    pub fn of_endpoint(local: &LocalEndpoint) -> Self {
+        let (ifindex, mac) = (local.new.ifindex, local.new.mac);
+        let generation = maps::generation(&local.link);
         Self {
-            pod: it.name().into(),
-            addresses: vec![it.new.address],
+            pod: local.name().into(),
+            addresses: vec![local.new.address],
             rank: Rank { is_local: true, is_live: true, created: None },
-            endpoint: Some(Endpoint { ifindex, generation, id: it.id, mac, ..Endpoint::default() }),
+            endpoint: Some(Endpoint {
+                ifindex,
+                generation,
+                id: local.id,
+                mac,
+                ..Endpoint::default()
+            }),
         }
     }
 

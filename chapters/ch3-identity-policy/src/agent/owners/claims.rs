@@ -112,14 +112,14 @@ impl Claims {
         let (claimant, id) = match local.get(key).map(Claimant::of_endpoint) {
             Some(claimant) => {
                 let labels = self.labels_of_endpoint(key, directory, local);
-                (claimant, labels.map(|it| draw(it, &self.asked, identities)))
+                (claimant, labels.map(|labels| draw(labels, &self.asked, identities)))
             }
             None => {
                 let pod = directory.pods.get(key)?;
                 let claimant = Claimant::of_pod(key, pod, &self.node)?;
                 let its = (pod.metadata.namespace.as_deref(), pod.metadata.labels.as_ref());
                 let id = alike.entry(its).or_insert_with(|| {
-                    directory.labels_of(pod).map(|it| draw(it, &self.asked, identities))
+                    directory.labels_of(pod).map(|labels| draw(labels, &self.asked, identities))
                 });
                 (claimant, *id)
             }

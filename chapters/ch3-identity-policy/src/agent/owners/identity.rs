@@ -162,12 +162,12 @@ impl Identities {
 
     /// What a number stands for.
     pub fn labels(&self, id: u32) -> Option<&Arc<SecurityLabels>> {
-        self.table.identities.get(&id).map(|it| &it.labels)
+        self.table.identities.get(&id).map(|identity| &identity.labels)
     }
 
     /// All numbers, and what they stand for.
     pub fn iter(&self) -> impl Iterator<Item = (u32, &Arc<SecurityLabels>)> {
-        self.table.identities.iter().map(|(id, it)| (*id, &it.labels))
+        self.table.identities.iter().map(|(id, identity)| (*id, &identity.labels))
     }
 }
 

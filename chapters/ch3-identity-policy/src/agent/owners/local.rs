@@ -65,7 +65,7 @@ impl Local {
             files: BTreeMap::new(),
             changed: BTreeSet::new(),
         };
-        for path in files.iter().filter(|it| it.extension().is_some_and(|it| it == "json")) {
+        for path in files.iter().filter(|file| file.extension().is_some_and(|it| it == "json")) {
             match load(path) {
                 Ok(endpoint) => {
                     let labels = endpoint.labels.clone().unwrap_or_default();
@@ -91,7 +91,7 @@ impl Local {
     /// The links of a pod: a runtime may attach it more than once.
     pub fn of_pod(&self, pod: &Name) -> impl Iterator<Item = &Name> {
         let first = (pod.clone(), Name::default());
-        self.by_pod.range(first..).take_while(move |it| it.0 == *pod).map(|it| &it.1)
+        self.by_pod.range(first..).take_while(move |(owner, _)| owner == pod).map(|(_, link)| link)
     }
 
     /// Is there a file that brings it back when the agent starts anew?
@@ -108,15 +108,16 @@ impl Local {
     /// proof, for a DEL may come late or never.
     pub fn insert(&mut self, link: &str, new: NewEndpoint) -> Result<()> {
         ensure!(is_host_link(link), "{link:?} is no host end of ours");
-        let has_it = |it: &LocalEndpoint| it.new.address == new.address && it.link != link;
-        let before = self.endpoints.iter().find(|it| has_it(it.1)).map(|it| it.0.clone());
+        let mut others = self.endpoints.iter().filter(|(name, _)| ***name != *link);
+        let before = others.find(|(_, other)| other.new.address == new.address);
+        let before = before.map(|(link, _)| link.clone());
         if let Some(before) = before {
             if self.is_there(&before) {
                 bail!("{} belongs to {before}, which is still there", new.address);
             }
             self.remove(&before)?;
         }
-        let taken = |id: &u32| self.endpoints.values().any(|it| it.id == *id);
+        let taken = |id: &u32| self.endpoints.values().any(|endpoint| endpoint.id == *id);
         let id = (1..).find(|id| !taken(id)).unwrap_or_default();
         self.take_out(link);
         self.take_in(LocalEndpoint { id, link: link.into(), new, labels: None });

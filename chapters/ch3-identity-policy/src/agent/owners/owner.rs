@@ -22,12 +22,12 @@ impl Owners {
         if self.claimants.get(key) == now.as_ref() {
             return;
         }
-        let after = now.as_ref().map_or(Vec::new(), |it| it.addresses.clone());
+        let after = now.as_ref().map_or(Vec::new(), |claimant| claimant.addresses.clone());
         let before = match now {
             Some(now) => self.claimants.insert(key.clone(), now),
             None => self.claimants.remove(key),
         };
-        for address in before.into_iter().flat_map(|it| it.addresses) {
+        for address in before.into_iter().flat_map(|claimant| claimant.addresses) {
             self.by_address.remove(&(address, key.clone()));
             self.touched.insert(address);
         }
@@ -49,8 +49,8 @@ impl Owners {
 
     /// The identities of all who claim anything, owners or not: their numbers are not free.
     pub fn identities(&self) -> BTreeSet<u32> {
-        let endpoints = self.claimants.values().filter_map(|it| it.endpoint);
-        endpoints.map(|it| it.identity).collect()
+        let endpoints = self.claimants.values().filter_map(|claimant| claimant.endpoint);
+        endpoints.map(|endpoint| endpoint.identity).collect()
     }
 
     fn claimants(&self, address: Ipv4Addr) -> impl Iterator<Item = (&Name, &Claimant)> {
@@ -62,14 +62,14 @@ impl Owners {
     /// Who has an address.
     pub fn owner(&self, address: Ipv4Addr) -> Option<&Claimant> {
         let claimants = self.claimants(address);
-        claimants.max_by_key(|&(key, it)| (&it.rank, key)).map(|(_, it)| it)
+        claimants.max_by_key(|&(key, claimant)| (&claimant.rank, key)).map(|(_, claimant)| claimant)
     }
 
     /// Several that are alive claim an address: who, in words.
     pub fn conflict(&self, address: Ipv4Addr) -> Option<String> {
         self.claimants(address).nth(1)?; // as a rule there is no second one
-        let live = self.claimants(address).filter(|(_, it)| it.rank.is_live);
-        let live: BTreeSet<_> = live.map(|(_, it)| &*it.pod).collect();
+        let live = self.claimants(address).filter(|(_, claimant)| claimant.rank.is_live);
+        let live: BTreeSet<_> = live.map(|(_, claimant)| &*claimant.pod).collect();
         let owner = self.owner(address).filter(|_| live.len() > 1)?;
         let live = live.into_iter().collect::<Vec<_>>().join(" and ");
         Some(format!("{live} claim the address {address}: {} has it", owner.pod))

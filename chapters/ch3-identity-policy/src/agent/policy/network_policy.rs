@@ -44,7 +44,7 @@ impl Policy {
                 bail!("spec.policyTypes: {name:?} is neither Ingress nor Egress");
             }
         }
-        let has = |name: &str| types.iter().any(|it| it == name);
+        let has = |name: &str| types.iter().any(|known| known == name);
         let egress_rules = spec.egress.as_ref().map_or(0, Vec::len);
         let namespace = policy.metadata.namespace.clone().unwrap_or_default();
         let mut not_enforced = Vec::new();

@@ -64,10 +64,12 @@ impl Rule {
             Namespaces::Own(_) => Vec::new(),
             Namespaces::Selected(selector) => {
                 let unmet = selector.unmet(&source.namespace_labels).into_iter();
-                unmet.map(|it| format!("its namespace's {it}")).collect()
+                unmet.map(|requirement| format!("its namespace's {requirement}")).collect()
             }
         };
-        unmet.extend(pods.unmet(&source.labels).into_iter().map(|it| format!("its {it}")));
+        unmet.extend(
+            pods.unmet(&source.labels).into_iter().map(|requirement| format!("its {requirement}")),
+        );
         unmet
     }
 

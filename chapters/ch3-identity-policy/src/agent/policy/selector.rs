@@ -58,9 +58,9 @@ impl Selector {
     /// The requirements that do not hold, in words.
     pub fn unmet(&self, labels: &Labels) -> Vec<String> {
         let unmet = self.0.iter().filter(|requirement| !requirement.holds(labels));
-        let says = |it: &Requirement| match labels.get(&it.key) {
-            Some(value) => format!("{it}, and is {value:?}"),
-            None => format!("{it}, and is not there"),
+        let says = |requirement: &Requirement| match labels.get(&requirement.key) {
+            Some(value) => format!("{requirement}, and is {value:?}"),
+            None => format!("{requirement}, and is not there"),
         };
         unmet.map(says).collect()
     }

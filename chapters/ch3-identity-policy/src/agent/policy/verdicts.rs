@@ -72,7 +72,7 @@ impl Verdicts {
 
     /// The policies by name.
     pub fn policy(&self, name: &str) -> Option<&Arc<Policy>> {
-        self.policies.get(name).map(|it| &it.policy)
+        self.policies.get(name).map(|in_force| &in_force.policy)
     }
 
     /// What an identity in use stands for.
@@ -82,12 +82,14 @@ impl Verdicts {
 
     /// May the first open connections to the second?
     pub fn has(&self, pair: PolicyKey) -> bool {
-        self.verdicts.get(&pair.dst_id).is_some_and(|it| it.sources.contains(&pair.src_id))
+        self.verdicts
+            .get(&pair.dst_id)
+            .is_some_and(|verdict| verdict.sources.contains(&pair.src_id))
     }
 
     /// What goes into the flags of an identity's endpoints.
     pub fn flags(&self, id: u32) -> u16 {
-        self.verdicts.get(&id).map_or(0, |it| it.flags)
+        self.verdicts.get(&id).map_or(0, |verdict| verdict.flags)
     }
 
     /// Labels that count for an identity only since some policy asks about them.
@@ -110,17 +112,18 @@ impl Verdicts {
             for key in policy.keys().filter(|key| is_unique(key)) {
                 *self.asked.entry(key.into()).or_default() += 1;
             }
-            let mut it = InForce { policy, subjects: BTreeSet::new(), sources: BTreeSet::new() };
-            self.identities.iter().for_each(|(id, labels)| it.learn(*id, labels));
-            subjects.extend(&it.subjects);
-            self.policies.insert(name.clone(), it);
+            let mut in_force =
+                InForce { policy, subjects: BTreeSet::new(), sources: BTreeSet::new() };
+            self.identities.iter().for_each(|(id, labels)| in_force.learn(*id, labels));
+            subjects.extend(&in_force.subjects);
+            self.policies.insert(name.clone(), in_force);
         }
         subjects.into_iter().for_each(|id| self.judge(id));
     }
 
     /// An identity comes into use: it is judged, and goes to where some policy lets it in.
     pub fn add_identity(&mut self, id: u32, labels: Arc<SecurityLabels>) {
-        self.policies.values_mut().for_each(|it| it.learn(id, &labels));
+        self.policies.values_mut().for_each(|in_force| in_force.learn(id, &labels));
         self.identities.insert(id, labels);
         for destination in self.destinations(id) {
             let Some(verdict) = self.verdicts.get_mut(&destination) else { continue };
@@ -139,9 +142,9 @@ impl Verdicts {
                 self.news.pairs.insert(PolicyKey { src_id: id, dst_id: destination });
             }
         }
-        for it in self.policies.values_mut() {
-            it.subjects.remove(&id);
-            it.sources.remove(&id);
+        for in_force in self.policies.values_mut() {
+            in_force.subjects.remove(&id);
+            in_force.sources.remove(&id);
         }
         self.identities.remove(&id);
         let verdict = self.verdicts.remove(&id).unwrap_or_default();
@@ -151,16 +154,16 @@ impl Verdicts {
 
     /// Where some policy lets an identity in.
     fn destinations(&self, id: u32) -> BTreeSet<u32> {
-        let allowing = self.policies.values().filter(|it| it.policy.ingress);
-        let allowing = allowing.filter(|it| it.sources.contains(&id));
-        allowing.flat_map(|it| &it.subjects).copied().collect()
+        let allowing = self.policies.values().filter(|in_force| in_force.policy.ingress);
+        let allowing = allowing.filter(|in_force| in_force.sources.contains(&id));
+        allowing.flat_map(|in_force| &in_force.subjects).copied().collect()
     }
 
     /// The policies that select an identity.
     fn selecting(&self, id: u32) -> impl Iterator<Item = &InForce> {
-        let namespace = self.identities.get(&id).map_or("", |it| &it.namespace);
-        let policies = of_namespace(&self.policies, namespace).map(|(_, it)| it);
-        policies.filter(move |it| it.subjects.contains(&id))
+        let namespace = self.identities.get(&id).map_or("", |labels| &labels.namespace);
+        let policies = of_namespace(&self.policies, namespace).map(|(_, in_force)| in_force);
+        policies.filter(move |in_force| in_force.subjects.contains(&id))
     }
 
     // #region allowed
@@ -177,7 +180,7 @@ impl Verdicts {
     /// Judges an identity anew, and remembers in what the verdict differs.
     fn judge(&mut self, id: u32) {
         let sources = self.allowed(id);
-        let isolated = self.selecting(id).any(|it| it.policy.egress);
+        let isolated = self.selecting(id).any(|in_force| in_force.policy.egress);
         let flags = if isolated { EGRESS_ISOLATED } else { 0 };
         let before = self.verdicts.entry(id).or_default();
         let pair = |src_id: &u32| PolicyKey { src_id: *src_id, dst_id: id };

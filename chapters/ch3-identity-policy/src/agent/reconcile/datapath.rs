@@ -129,8 +129,10 @@ impl Datapath {
             keys.endpoints.extend(wanted.endpoints.keys().chain(self.endpoints.keys()));
             keys.policy.extend(wanted.policy.iter().chain(self.policy.keys()));
         }
-        keys.endpoints.retain(|it| self.endpoint(*it, next).as_ref() != wanted.endpoints.get(it));
-        keys.policy.retain(|it| self.has_pair(it, next) != wanted.policy.contains(it));
+        keys.endpoints.retain(|address| {
+            self.endpoint(*address, next).as_ref() != wanted.endpoints.get(address)
+        });
+        keys.policy.retain(|pair| self.has_pair(pair, next) != wanted.policy.contains(pair));
         keys
     }
 

@@ -44,13 +44,13 @@ fn next(news: &OwnedFd) -> Veths {
         let length = (message.header.length as usize).next_multiple_of(4);
         rest = rest.get(length.max(16)..).unwrap_or_default();
         if let NetlinkPayload::InnerMessage(
-            RouteNetlinkMessage::DelQueueDiscipline(it)
-            | RouteNetlinkMessage::NewQueueDiscipline(it)
-            | RouteNetlinkMessage::DelTrafficFilter(it)
-            | RouteNetlinkMessage::NewTrafficFilter(it),
+            RouteNetlinkMessage::DelQueueDiscipline(tc)
+            | RouteNetlinkMessage::NewQueueDiscipline(tc)
+            | RouteNetlinkMessage::DelTrafficFilter(tc)
+            | RouteNetlinkMessage::NewTrafficFilter(tc),
         ) = message.payload
         {
-            veths.extend(u32::try_from(it.header.index));
+            veths.extend(u32::try_from(tc.header.index));
         }
     }
     Veths::These(veths)

@@ -50,7 +50,7 @@ impl View {
         }
         for id in &wanted.news.identities {
             let in_use = wanted.verdicts.labels(*id).is_some();
-            let labels = identities.labels(*id).map(|it| (it.clone(), in_use));
+            let labels = identities.labels(*id).map(|labels| (labels.clone(), in_use));
             set(&mut self.identities, id, labels);
         }
         for link in &wanted.news.links {
@@ -59,8 +59,8 @@ impl View {
             set(&mut self.endpoints, link, local.get(link).cloned().zip(identity));
         }
         for address in &changes.endpoints {
-            let owner = wanted.claims.owners.owner(*address).map(|it| it.pod.clone());
-            let identity = wanted.endpoints.get(address).map(|it| it.identity);
+            let owner = wanted.claims.owners.owner(*address).map(|claimant| claimant.pod.clone());
+            let identity = wanted.endpoints.get(address).map(|endpoint| endpoint.identity);
             set(&mut self.pods, address, owner.zip(identity));
         }
     }

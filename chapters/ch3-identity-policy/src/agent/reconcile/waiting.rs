@@ -39,9 +39,9 @@ impl Waiting {
         let now = Instant::now();
         let mut refused = Vec::new();
         for add in std::mem::take(&mut self.0) {
-            let address = wanted.claims.owners.get(&add.link).and_then(|it| {
-                let known = it.endpoint.is_some();
-                it.addresses.first().filter(|_| known)
+            let address = wanted.claims.owners.get(&add.link).and_then(|claimant| {
+                let known = claimant.endpoint.is_some();
+                claimant.addresses.first().filter(|_| known)
             });
             match address {
                 Some(address) if datapath.has(wanted, *address) => drop(add.answer.send(Ok(()))),

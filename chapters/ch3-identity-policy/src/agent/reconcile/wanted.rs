@@ -62,7 +62,7 @@ impl Wanted {
         identities: &mut Identities,
     ) -> Changes {
         for name in directory.policies.take_changed() {
-            let policy = directory.policies.get(&name).map(|it| Policy::read(it));
+            let policy = directory.policies.get(&name).map(|policy| Policy::read(policy));
             self.set_policy(name, policy);
         }
         self.claims.update(directory, local, identities, self.verdicts.asked());
@@ -77,7 +77,7 @@ impl Wanted {
     // #endregion update
 
     fn set_policy(&mut self, name: Name, policy: Option<Policy>) {
-        match policy.as_ref().map(|it| it.problems().collect::<Vec<_>>()) {
+        match policy.as_ref().map(|policy| policy.problems().collect::<Vec<_>>()) {
             Some(problems) if !problems.is_empty() => {
                 self.not_enforced.insert(name.clone(), problems)
             }
@@ -97,7 +97,8 @@ impl Wanted {
             self.addresses.entry(before.identity).or_default().remove(&address);
             self.news.identities.insert(before.identity);
         }
-        let Some(now) = self.claims.owners.owner(address).and_then(|it| it.endpoint) else {
+        let Some(now) = self.claims.owners.owner(address).and_then(|claimant| claimant.endpoint)
+        else {
             return;
         };
         self.endpoints.insert(address, now);

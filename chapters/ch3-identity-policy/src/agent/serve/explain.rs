@@ -45,10 +45,13 @@ pub fn explain(policies: &[Arc<Policy>], source: &FlowEnd, destination: &FlowEnd
     }
     let selecting = |party: &FlowEnd| {
         let labels = party.labels.clone();
-        policies.iter().filter(move |it| labels.as_ref().is_some_and(|them| it.selects(them)))
+        policies
+            .iter()
+            .filter(move |policy| labels.as_ref().is_some_and(|them| policy.selects(them)))
     };
-    let names = |policies: &[&Arc<Policy>]| policies.iter().map(|it| it.full_name()).collect();
-    let egress: Vec<_> = selecting(source).filter(|it| it.egress).collect();
+    let names =
+        |policies: &[&Arc<Policy>]| policies.iter().map(|policy| policy.full_name()).collect();
+    let egress: Vec<_> = selecting(source).filter(|policy| policy.egress).collect();
     if !egress.is_empty() {
         return Explanation {
             why: format!("{} is isolated for egress, and opens no connections", source.name),
@@ -59,13 +62,14 @@ pub fn explain(policies: &[Arc<Policy>], source: &FlowEnd, destination: &FlowEnd
     if destination.identity == HOST || destination.identity == WORLD {
         return allow("nothing isolates what is no pod");
     }
-    let ingress: Vec<_> = selecting(destination).filter(|it| it.ingress).collect();
+    let ingress: Vec<_> = selecting(destination).filter(|policy| policy.ingress).collect();
     if ingress.is_empty() {
         return allow(&format!("no policy isolates {} for ingress", destination.name));
     }
     let nobody = SecurityLabels::default();
     let them = source.labels.as_ref().unwrap_or(&nobody);
-    let rules = || ingress.iter().flat_map(|it| it.rules.iter().map(move |rule| (it, rule)));
+    let rules =
+        || ingress.iter().flat_map(|policy| policy.rules.iter().map(move |rule| (policy, rule)));
     let place = |policy: &Policy, at: &str| format!("{} {at}", policy.full_name());
     let allowing = rules().filter(|(_, rule)| rule.describes(them));
     let allowed_by: Vec<_> = allowing.map(|(policy, rule)| place(policy, &rule.at)).collect();
@@ -79,7 +83,7 @@ pub fn explain(policies: &[Arc<Policy>], source: &FlowEnd, destination: &FlowEnd
     let nearest = nearest.map(|(unmet, place)| format!("{place}: {}", unmet.join("; ")));
     // A rule that is not enforced may be what its author hoped for.
     let left_out = || {
-        let first = ingress.iter().find_map(|it| Some((it, it.not_enforced.first()?)));
+        let first = ingress.iter().find_map(|policy| Some((policy, policy.not_enforced.first()?)));
         first.map(|(policy, what)| place(policy, what))
     };
     Explanation {

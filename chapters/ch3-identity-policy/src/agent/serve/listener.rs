@@ -50,7 +50,7 @@ pub async fn serve(listener: UnixListener, router: Router) {
         };
         let service = TowerToHyperService::new(router.clone());
         let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
-        open.retain(|it| !it.is_finished());
+        open.retain(|connection| !connection.is_finished());
         if open.len() == CONNECTIONS
             && let Some(oldest) = open.pop_front()
         {

@@ -33,9 +33,9 @@ pub fn look_up(
     let (from, to) = (endpoint(source_address), endpoint(destination_address));
     // Who has no endpoint is the world, but for the node itself.
     let reserved = |party: &FlowEnd| if party.identity == HOST { HOST } else { WORLD };
-    let source_identity = from.map_or(reserved(source), |it| it.identity);
-    let destination_identity = to.map_or(reserved(destination), |it| it.identity);
-    let is_isolated = from.is_some_and(|it| it.flags & EGRESS_ISOLATED != 0);
+    let source_identity = from.map_or(reserved(source), |endpoint| endpoint.identity);
+    let destination_identity = to.map_or(reserved(destination), |endpoint| endpoint.identity);
+    let is_isolated = from.is_some_and(|endpoint| endpoint.flags & EGRESS_ISOLATED != 0);
 
     let policies = maps::policy_map()?;
     let pairs =
@@ -45,6 +45,6 @@ pub fn look_up(
     let allowed = source_identity == HOST
         || source_address.is_some() && source_address == destination_address
         || !is_isolated && (to.is_none() || entry.is_some());
-    let entry = entry.filter(|_| allowed).map(|it| (it.src_id, it.dst_id));
+    let entry = entry.filter(|_| allowed).map(|pair| (pair.src_id, pair.dst_id));
     Ok(Live { allowed, source_identity, destination_identity, entry })
 }

@@ -109,7 +109,7 @@ fn drops() -> Result<Vec<(&'static str, (u64, u64))>> {
     let mut drops = Vec::new();
     for (reason, name) in REASONS.into_iter().skip(1) {
         let values = map.get(&(reason as u32), 0)?;
-        let add = |sum: (u64, u64), it: &[u64; 2]| (sum.0 + it[0], sum.1 + it[1]);
+        let add = |sum: (u64, u64), counter: &[u64; 2]| (sum.0 + counter[0], sum.1 + counter[1]);
         drops.push((name, values.iter().fold((0, 0), add)));
     }
     Ok(drops)

@@ -33,7 +33,7 @@ fn line(view: &watch::Receiver<View>, event: Result<Event, BroadcastStreamRecvEr
     let line = match event {
         Ok(event) => {
             let (mut told, question) = view.borrow().tell(event);
-            told.explanation = question.map(|it| it.answer());
+            told.explanation = question.map(|question| question.answer());
             serde_json::to_value(told).unwrap_or_default()
         }
         Err(Lagged(count)) => json!({ "lost": count }),

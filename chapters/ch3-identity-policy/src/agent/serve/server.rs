@@ -100,7 +100,7 @@ async fn manifests(State(state): State<AppState>) -> Response {
 async fn endpoint(State(state): State<AppState>, UrlPath(link): UrlPath<String>) -> Response {
     let find = move |state: &AppState| {
         let endpoint = state.view.borrow().endpoint(&link);
-        endpoint.map(|it| json(&it)).with_context(|| format!("there is no endpoint {link}"))
+        endpoint.map(|status| json(&status)).with_context(|| format!("there is no endpoint {link}"))
     };
     answer(state, find).await
 }
@@ -150,7 +150,7 @@ async fn explain(State(state): State<AppState>, Query(pair): Query<Pair>) -> Res
             let (source, destination) = (view.find(&pair.from)?, view.find(&pair.to)?);
             let question = view.question(source.0.clone(), destination.0.clone());
             let both = [source.1, destination.1];
-            let faults = both.into_iter().flatten().filter_map(|it| view.fault_at(it));
+            let faults = both.into_iter().flatten().filter_map(|address| view.fault_at(address));
             (source, destination, question, faults.collect())
         };
         let (explanation, live) = (question.answer(), live::look_up(&source, &destination)?);

@@ -48,11 +48,11 @@ impl Options {
     fn wants(&self, told: &NamedEvent) -> bool {
         let kind = if told.event.dropped { Kind::Drop } else { Kind::New };
         let is = |wanted: &Option<String>, name: &str, address: String| {
-            wanted.as_ref().is_none_or(|it| {
-                it == name || *it == address || name.split('/').next_back() == Some(it)
+            wanted.as_ref().is_none_or(|wanted| {
+                wanted == name || *wanted == address || name.split('/').next_back() == Some(wanted)
             })
         };
-        self.kind.is_none_or(|it| it == kind)
+        self.kind.is_none_or(|wanted| wanted == kind)
             && is(&self.from, &told.source_name, told.event.source.to_string())
             && is(&self.to, &told.destination_name, told.event.destination.to_string())
     }

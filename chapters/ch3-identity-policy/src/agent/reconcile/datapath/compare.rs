@@ -48,17 +48,17 @@ impl Datapath {
     /// looks at everything.
     pub fn compare(&mut self) -> Result<()> {
         let entries = self.endpoint_map.iter();
-        let entries = entries.map(|it| it.map(|(key, entry)| (address(key), entry)));
+        let entries = entries.map(|entry| entry.map(|(key, entry)| (address(key), entry)));
         self.endpoints = entries.collect::<Result<_, _>>().context("cannot read endpoint_map")?;
         let entries = self.policy_map.iter();
         self.policy = entries.collect::<Result<_, _>>().context("cannot read policy_map")?;
         self.compare_epoch()?;
         // What is written for the next epoch is about to count.
         let epochs = [self.epoch, self.epoch.saturating_add(1)];
-        let is_dead = |entry: &EndpointEntry| epochs.iter().all(|it| entry.at(*it).is_none());
+        let is_dead = |entry: &EndpointEntry| epochs.iter().all(|epoch| entry.at(*epoch).is_none());
         let dead = self.endpoints.iter().filter(|(_, entry)| is_dead(entry));
         self.dead.endpoints = dead.map(|(address, _)| *address).collect();
-        let is_dead = |entry: &PolicyEntry| !epochs.iter().any(|it| entry.is_at(*it));
+        let is_dead = |entry: &PolicyEntry| !epochs.iter().any(|epoch| entry.is_at(*epoch));
         let dead = self.policy.iter().filter(|(_, entry)| is_dead(entry));
         self.dead.policy = dead.map(|(key, _)| *key).collect();
         self.unknown = true;
