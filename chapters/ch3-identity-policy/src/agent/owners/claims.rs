@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::claimant::Claimant;
 use super::identity::{Identities, relevant};
-use super::local::{Local, LocalEndpoint};
+use super::local::{LocalEndpoint, LocalEndpoints};
 use super::owner::Owners;
 use crate::agent::objects::directory::Directory;
 use crate::agent::objects::key::Name;
@@ -42,7 +42,7 @@ impl Claims {
     pub fn update(
         &mut self,
         directory: &mut Directory,
-        local: &mut Local,
+        local: &mut LocalEndpoints,
         identities: &mut Identities,
         asked: BTreeSet<String>,
     ) {
@@ -73,7 +73,7 @@ impl Claims {
     fn touched(
         &mut self,
         directory: &mut Directory,
-        local: &mut Local,
+        local: &mut LocalEndpoints,
         asked: BTreeSet<String>,
     ) -> BTreeSet<Name> {
         let mut touched: BTreeSet<_> = self.failed.keys().cloned().collect();
@@ -104,7 +104,7 @@ impl Claims {
         &mut self,
         key: &Name,
         directory: &'a Directory,
-        local: &mut Local,
+        local: &mut LocalEndpoints,
         identities: &mut Identities,
         alike: &mut Alike<'a>,
     ) -> Option<(Claimant, Option<u32>)> {
@@ -135,7 +135,7 @@ impl Claims {
         &mut self,
         link: &Name,
         directory: &Directory,
-        local: &mut Local,
+        local: &mut LocalEndpoints,
     ) -> Option<SecurityLabels> {
         let endpoint = local.get(link)?;
         let name = endpoint.name();

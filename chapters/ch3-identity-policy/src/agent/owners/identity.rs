@@ -60,7 +60,7 @@ pub fn name(id: u32) -> Option<&'static str> {
 #[derive(Debug)]
 pub struct Identities {
     file: PathBuf,
-    grace: Duration,
+    rest: Duration,
     table: Table,
     by_labels: HashMap<Arc<SecurityLabels>, u32>,
     /// Drawn since the table was written down last.
@@ -85,11 +85,11 @@ struct Identity {
 
 impl Identities {
     /// Reads what an agent before us has left; nothing is a table without entries.
-    pub fn load(file: PathBuf, grace: Duration) -> Result<Self> {
+    pub fn load(file: PathBuf, rest: Duration) -> Result<Self> {
         let table: Table = read(&file)?.unwrap_or_default();
         let labels = |(id, identity): (&u32, &Identity)| (identity.labels.clone(), *id);
         let by_labels = table.identities.iter().map(labels).collect();
-        Ok(Self { file, grace, table, by_labels, unsaved: BTreeSet::new(), changed: false })
+        Ok(Self { file, rest, table, by_labels, unsaved: BTreeSet::new(), changed: false })
     }
 
     // #region identity
@@ -116,7 +116,7 @@ impl Identities {
         Some(id)
     }
 
-    /// Forgets what nobody has used for the grace period. Not at once: a packet's mark, or a
+    /// Forgets what nobody has used for the rest period. Not at once: a packet's mark, or a
     /// connection, may still carry the number, and the next pod often has the same labels.
     pub fn gc_unused(&mut self, used: &BTreeSet<u32>, now: SystemTime) {
         for (id, identity) in &mut self.table.identities {
@@ -124,10 +124,10 @@ impl Identities {
             self.changed |= since != identity.unused_since;
             identity.unused_since = since;
         }
-        let grace = self.grace;
+        let rest = self.rest;
         let is_stale = |identity: &Identity| {
             let unused = identity.unused_since.and_then(|since| now.duration_since(since).ok());
-            unused.is_some_and(|unused| unused >= grace)
+            unused.is_some_and(|unused| unused >= rest)
         };
         self.table.identities.retain(|_, identity| !is_stale(identity));
         let table = &self.table.identities;

@@ -38,7 +38,7 @@ impl LocalEndpoint {
 
 /// All endpoints of this node, by link.
 #[derive(Debug)]
-pub struct Local {
+pub struct LocalEndpoints {
     directory: PathBuf,
     endpoints: BTreeMap<Name, LocalEndpoint>,
     /// Links by [`LocalEndpoint::name`].
@@ -48,7 +48,7 @@ pub struct Local {
     changed: BTreeSet<Name>,
 }
 
-impl Local {
+impl LocalEndpoints {
     /// Reads what an agent before us has left. A damaged file is told of and passed over: its pod
     /// is nobody then, and what it sends is dropped until it is made anew.
     pub fn load(directory: PathBuf) -> Result<Self> {

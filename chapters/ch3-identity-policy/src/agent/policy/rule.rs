@@ -13,11 +13,11 @@ use crate::api::SecurityLabels;
 pub struct Rule {
     /// Where it stands: `spec.ingress[0].from[1]`.
     pub at: String,
-    whom: Whom,
+    peers: Peers,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Whom {
+enum Peers {
     /// Pod or not.
     Everybody,
     Pods {
@@ -36,13 +36,13 @@ enum Namespaces {
 impl Rule {
     /// Does it let everybody in, pod or not?
     pub fn is_everybody(&self) -> bool {
-        self.whom == Whom::Everybody
+        self.peers == Peers::Everybody
     }
 
     // #region describes
     /// Does it let pods with these labels in? An endpoint without a namespace is no pod.
     pub fn describes(&self, source: &SecurityLabels) -> bool {
-        let Whom::Pods { namespaces, pods } = &self.whom else { return true };
+        let Peers::Pods { namespaces, pods } = &self.peers else { return true };
         let in_namespace = match namespaces {
             Namespaces::Own(name) => source.namespace == *name,
             Namespaces::Selected(selector) => selector.matches(&source.namespace_labels),
@@ -53,7 +53,7 @@ impl Rule {
 
     /// What keeps pods with these labels out, each part in words.
     pub fn unmet(&self, source: &SecurityLabels) -> Vec<String> {
-        let Whom::Pods { namespaces, pods } = &self.whom else { return Vec::new() };
+        let Peers::Pods { namespaces, pods } = &self.peers else { return Vec::new() };
         if source.namespace.is_empty() {
             return vec!["selectors are for pods, and it is none".into()];
         }
@@ -75,9 +75,9 @@ impl Rule {
 
     /// The labels of pods that it asks about.
     pub fn keys(&self) -> impl Iterator<Item = &str> {
-        let pods = match &self.whom {
-            Whom::Everybody => None,
-            Whom::Pods { pods, .. } => Some(pods.keys()),
+        let pods = match &self.peers {
+            Peers::Everybody => None,
+            Peers::Pods { pods, .. } => Some(pods.keys()),
         };
         pods.into_iter().flatten()
     }
@@ -86,12 +86,12 @@ impl Rule {
 /// In words.
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.whom {
-            Whom::Everybody => write!(f, "everybody"),
-            Whom::Pods { namespaces: Namespaces::Own(name), pods } => {
+        match &self.peers {
+            Peers::Everybody => write!(f, "everybody"),
+            Peers::Pods { namespaces: Namespaces::Own(name), pods } => {
                 write!(f, "pods ({pods}) of namespace {name}")
             }
-            Whom::Pods { namespaces: Namespaces::Selected(selector), pods } => {
+            Peers::Pods { namespaces: Namespaces::Selected(selector), pods } => {
                 write!(f, "pods ({pods}) of namespaces ({selector})")
             }
         }
@@ -116,17 +116,17 @@ pub fn read_rule(
     }
     let peers = rule.from.as_deref().unwrap_or_default();
     if peers.is_empty() {
-        rules.push(Rule { at: at.into(), whom: Whom::Everybody });
+        rules.push(Rule { at: at.into(), peers: Peers::Everybody });
     }
     for (index, peer) in peers.iter().enumerate() {
         match read_peer(peer, namespace) {
-            Ok(whom) => rules.push(Rule { at: format!("{at}.from[{index}]"), whom }),
+            Ok(peers) => rules.push(Rule { at: format!("{at}.from[{index}]"), peers }),
             Err(error) => leave_out(format!(".from[{index}]{error:#}")),
         }
     }
 }
 
-fn read_peer(peer: &Peer, namespace: &str) -> Result<Whom> {
+fn read_peer(peer: &Peer, namespace: &str) -> Result<Peers> {
     if let Some(unknown) = peer.unknown.keys().next() {
         bail!(": {unknown:?} is not known here");
     }
@@ -143,5 +143,5 @@ fn read_peer(peer: &Peer, namespace: &str) -> Result<Whom> {
         Some(some) => Namespaces::Selected(Selector::parse(some).context(".namespaceSelector")?),
     };
     let pods = Selector::parse_or_all(pods.as_ref()).context(".podSelector")?;
-    Ok(Whom::Pods { namespaces, pods })
+    Ok(Peers::Pods { namespaces, pods })
 }

@@ -24,7 +24,7 @@ pub struct Verdicts {
     verdicts: BTreeMap<u32, Verdict>,
     /// How many policies ask about a label that counts for an identity only then.
     asked: BTreeMap<String, usize>,
-    news: News,
+    changes: VerdictChanges,
 }
 
 /// A policy, and the identities that it is about.
@@ -44,9 +44,9 @@ struct Verdict {
     flags: u16,
 }
 
-/// Of which pairs and flags the verdict may be another.
+/// What may have changed of the verdicts.
 #[derive(Debug, Default)]
-pub struct News {
+pub struct VerdictChanges {
     /// Who to whom.
     pub pairs: BTreeSet<PolicyKey>,
     /// Whose flags.
@@ -65,9 +65,9 @@ impl InForce {
 }
 
 impl Verdicts {
-    /// What may be another since somebody asked last.
-    pub fn take_news(&mut self) -> News {
-        std::mem::take(&mut self.news)
+    /// What may have changed since somebody asked last.
+    pub fn take_changes(&mut self) -> VerdictChanges {
+        std::mem::take(&mut self.changes)
     }
 
     /// The policies by name.
@@ -128,7 +128,7 @@ impl Verdicts {
         for destination in self.destinations(id) {
             let Some(verdict) = self.verdicts.get_mut(&destination) else { continue };
             if !verdict.sources.contains(&ANYBODY) && verdict.sources.insert(id) {
-                self.news.pairs.insert(PolicyKey { src_id: id, dst_id: destination });
+                self.changes.pairs.insert(PolicyKey { src_id: id, dst_id: destination });
             }
         }
         self.judge(id);
@@ -139,7 +139,7 @@ impl Verdicts {
         for destination in self.destinations(id) {
             let Some(verdict) = self.verdicts.get_mut(&destination) else { continue };
             if verdict.sources.remove(&id) {
-                self.news.pairs.insert(PolicyKey { src_id: id, dst_id: destination });
+                self.changes.pairs.insert(PolicyKey { src_id: id, dst_id: destination });
             }
         }
         for in_force in self.policies.values_mut() {
@@ -149,7 +149,7 @@ impl Verdicts {
         self.identities.remove(&id);
         let verdict = self.verdicts.remove(&id).unwrap_or_default();
         let pair = |src_id| PolicyKey { src_id, dst_id: id };
-        self.news.pairs.extend(verdict.sources.into_iter().map(pair));
+        self.changes.pairs.extend(verdict.sources.into_iter().map(pair));
     }
 
     /// Where some policy lets an identity in.
@@ -184,9 +184,9 @@ impl Verdicts {
         let flags = if isolated { EGRESS_ISOLATED } else { 0 };
         let before = self.verdicts.entry(id).or_default();
         let pair = |src_id: &u32| PolicyKey { src_id: *src_id, dst_id: id };
-        self.news.pairs.extend(before.sources.symmetric_difference(&sources).map(pair));
+        self.changes.pairs.extend(before.sources.symmetric_difference(&sources).map(pair));
         if before.flags != flags {
-            self.news.flags.insert(id);
+            self.changes.flags.insert(id);
         }
         *before = Verdict { sources, flags };
     }

@@ -16,13 +16,13 @@ use super::filters::{Filters, Veths};
 use super::message::Message;
 use super::view::View;
 use super::waiting::Waiting;
-use super::wanted::{News, Wanted};
+use super::wanted::{ViewChanges, Wanted};
 use crate::agent::files::make_directory;
 use crate::agent::objects::changed::Changed;
 use crate::agent::objects::directory::Directory;
 use crate::agent::objects::stores::Stores;
 use crate::agent::owners::identity::Identities;
-use crate::agent::owners::local::Local;
+use crate::agent::owners::local::LocalEndpoints;
 
 mod quiet;
 use quiet::{LATEST, RESYNC};
@@ -35,7 +35,7 @@ const BURST: usize = 4096;
 pub struct Engine {
     stores: Stores,
     directory: Directory,
-    local: Local,
+    local: LocalEndpoints,
     identities: Identities,
     wanted: Wanted,
     datapath: Datapath,
@@ -66,7 +66,7 @@ impl Engine {
         node: String,
         stores: Stores,
         directory: &Path,
-        grace: Duration,
+        rest: Duration,
         view: watch::Sender<View>,
         counters: Counters,
     ) -> Result<Self> {
@@ -74,8 +74,8 @@ impl Engine {
         Ok(Self {
             stores,
             directory: Directory::default(),
-            local: Local::load(directory.join("endpoints"))?,
-            identities: Identities::load(directory.join("identities.json"), grace)?,
+            local: LocalEndpoints::load(directory.join("endpoints"))?,
+            identities: Identities::load(directory.join("identities.json"), rest)?,
             wanted: Wanted::new(node),
             datapath: Datapath::open()?,
             filters: Filters::default(),
@@ -150,7 +150,7 @@ impl Engine {
         if let Some(since) = self.behind_since.take() {
             self.counters.caught_up(since);
         }
-        self.tell(&changes, problems);
+        self.update_view(&changes, problems);
         for (answer, removed) in self.deleted.drain(..) {
             let _ = answer.send(removed); // the plugin may have given up
         }
@@ -165,7 +165,7 @@ impl Engine {
 
     /// The view learns what is another. Each problem is logged once, and once more if it comes
     /// back.
-    fn tell(&mut self, changes: &Changes, problems: Vec<String>) {
+    fn update_view(&mut self, changes: &Changes, problems: Vec<String>) {
         let mut now = self.wanted.problems();
         let faults: BTreeSet<_> = problems.into_iter().chain(self.faults.clone()).collect();
         now.extend(faults.iter().chain(self.filters.faults().values()).cloned());
@@ -185,6 +185,6 @@ impl Engine {
             view.sizes = self.datapath.sizes();
             view.revision = self.revision;
         });
-        self.wanted.news = News::default();
+        self.wanted.for_view = ViewChanges::default();
     }
 }

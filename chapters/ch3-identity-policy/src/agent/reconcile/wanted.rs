@@ -10,7 +10,7 @@ use crate::agent::objects::directory::Directory;
 use crate::agent::objects::key::Name;
 use crate::agent::owners::claims::Claims;
 use crate::agent::owners::identity::Identities;
-use crate::agent::owners::local::Local;
+use crate::agent::owners::local::LocalEndpoints;
 use crate::agent::policy::network_policy::Policy;
 use crate::agent::policy::verdicts::Verdicts;
 use crate::maps::{Endpoint, PolicyKey};
@@ -32,12 +32,12 @@ pub struct Wanted {
     not_enforced: BTreeMap<Name, Vec<String>>,
     conflicts: BTreeMap<Ipv4Addr, String>,
     /// What the view must learn.
-    pub news: News,
+    pub for_view: ViewChanges,
 }
 
-/// What else may be another.
+/// What may have changed, for the view.
 #[derive(Debug, Default)]
-pub struct News {
+pub struct ViewChanges {
     /// Policies.
     pub policies: BTreeSet<Name>,
     /// Endpoints of this node.
@@ -58,7 +58,7 @@ impl Wanted {
     pub fn update(
         &mut self,
         directory: &mut Directory,
-        local: &mut Local,
+        local: &mut LocalEndpoints,
         identities: &mut Identities,
     ) -> Changes {
         for name in directory.policies.take_changed() {
@@ -66,7 +66,7 @@ impl Wanted {
             self.set_policy(name, policy);
         }
         self.claims.update(directory, local, identities, self.verdicts.asked());
-        self.news.links.extend(self.claims.take_links());
+        self.for_view.links.extend(self.claims.take_links());
         let touched = self.claims.owners.take_touched();
         for address in &touched {
             self.set_owner(*address, identities);
@@ -84,7 +84,7 @@ impl Wanted {
             _ => self.not_enforced.remove(&name),
         };
         self.verdicts.set_policy(&name, policy.map(Arc::new));
-        self.news.policies.insert(name);
+        self.for_view.policies.insert(name);
     }
 
     /// An address goes to whom it belongs now; its identity comes into use.
@@ -95,7 +95,7 @@ impl Wanted {
         };
         if let Some(before) = self.endpoints.remove(&address) {
             self.addresses.entry(before.identity).or_default().remove(&address);
-            self.news.identities.insert(before.identity);
+            self.for_view.identities.insert(before.identity);
         }
         let Some(now) = self.claims.owners.owner(address).and_then(|claimant| claimant.endpoint)
         else {
@@ -107,13 +107,13 @@ impl Wanted {
             && let Some(labels) = identities.labels(now.identity)
         {
             self.verdicts.add_identity(now.identity, labels.clone());
-            self.news.identities.insert(now.identity);
+            self.for_view.identities.insert(now.identity);
         }
     }
 
     /// Identities that no address has any more are in nobody's verdict.
     fn forget_identities(&mut self) {
-        for id in &self.news.identities {
+        for id in &self.for_view.identities {
             if self.addresses.get(id).is_some_and(BTreeSet::is_empty) {
                 self.addresses.remove(id);
                 self.verdicts.remove_identity(*id);
@@ -123,7 +123,7 @@ impl Wanted {
 
     /// The verdicts that are others go into the maps.
     fn settle(&mut self, mut addresses: BTreeSet<Ipv4Addr>) -> Changes {
-        let verdicts = self.verdicts.take_news();
+        let verdicts = self.verdicts.take_changes();
         let flagged = verdicts.flags.iter().filter_map(|id| self.addresses.get(id));
         addresses.extend(flagged.flatten());
         for address in &addresses {

@@ -10,10 +10,10 @@ use serde::{Deserialize, Serialize};
 use super::event::Event;
 use super::explain::{Explanation, FlowEnd, explain};
 use crate::agent::objects::directory::of_namespace;
-use crate::agent::objects::key::Name;
 use crate::agent::owners::identity::{HOST, WORLD};
+use crate::agent::owners::local::LocalEndpoint;
 use crate::agent::policy::network_policy::Policy;
-use crate::agent::reconcile::view::View;
+use crate::agent::reconcile::view::{PodView, View};
 use crate::maps::event::{Hook, Reason};
 
 /// An event with names, and for a policy's drop with the policies.
@@ -47,35 +47,50 @@ impl Question {
     }
 }
 
+/// One end, and its address if it has one.
+#[derive(Debug, Clone)]
+pub struct Located {
+    /// Who it is.
+    pub end: FlowEnd,
+    /// Neither the node nor the world has one.
+    pub address: Option<Ipv4Addr>,
+}
+
 impl View {
-    /// What is wrong with the filters of who has an address.
+    /// What is wrong with the filters of the endpoint that has an address.
     pub fn fault_at(&self, address: Ipv4Addr) -> Option<String> {
-        let link = self.endpoints.iter().find(|(_, it)| it.0.new.address == address);
-        self.unprotected.get(link?.0).cloned()
+        let mut endpoints = self.endpoints.iter();
+        let (link, _) = endpoints.find(|(_, endpoint)| endpoint.local.new.address == address)?;
+        self.unprotected.get(link).cloned()
     }
 
     /// A question with the policies that may decide it.
     pub fn question(&self, source: FlowEnd, destination: FlowEnd) -> Question {
-        let labels = [&source, &destination].map(|it| it.labels.as_ref());
-        let namespaces = labels.into_iter().flatten().map(|it| it.namespace.as_str());
+        let labels = [&source, &destination].map(|end| end.labels.as_ref());
+        let namespaces = labels.into_iter().flatten().map(|labels| labels.namespace.as_str());
         let namespaces = namespaces.collect::<BTreeSet<_>>().into_iter();
-        let policies = namespaces.flat_map(|it| of_namespace(&self.policies, it));
-        Question { policies: policies.map(|it| it.1.clone()).collect(), source, destination }
+        let policies = namespaces.flat_map(|namespace| of_namespace(&self.policies, namespace));
+        Question {
+            policies: policies.map(|(_, policy)| policy.clone()).collect(),
+            source,
+            destination,
+        }
     }
 
     /// Puts names to an event; the question is what remains to be explained.
-    pub fn tell(&self, event: Event) -> (NamedEvent, Option<Question>) {
-        let mut source = self.party(event.source, event.source_identity);
-        let mut destination = self.party(event.destination, event.destination_identity);
+    pub fn with_names(&self, event: Event) -> (NamedEvent, Option<Question>) {
+        let mut source = self.end(event.source, event.source_identity);
+        let mut destination = self.end(event.destination, event.destination_identity);
         if event.protocol == 0 {
             // It has no addresses that we know of, but the veth is some pod's.
-            let mut endpoints = self.endpoints.values();
-            let pod = endpoints.find(|(it, _)| it.new.ifindex == event.ifindex);
+            let mut endpoints = self.endpoints.values().map(|endpoint| &endpoint.local);
+            let pod = endpoints.find(|local| local.new.ifindex == event.ifindex);
             let (end, other) = match event.hook {
                 Hook::FromPod => (&mut source, &mut destination),
                 Hook::ToPod => (&mut destination, &mut source),
             };
-            end.name = pod.map_or_else(|| format!("ifindex {}", event.ifindex), |it| it.0.name());
+            end.name =
+                pod.map_or_else(|| format!("ifindex {}", event.ifindex), LocalEndpoint::name);
             other.name = "?".into();
         }
         let (source_name, destination_name) = (source.name.clone(), destination.name.clone());
@@ -88,12 +103,12 @@ impl View {
         (NamedEvent { event, source_name, destination_name, explanation: None }, question)
     }
 
-    /// One end of a connection. Who comes by another's address, through a Service of his own, is
-    /// known by his identity only.
-    fn party(&self, address: Ipv4Addr, identity: u32) -> FlowEnd {
-        let labels = self.identities.get(&identity).map(|it| (*it.0).clone());
+    /// The end with this address and identity. A pod that comes by another's address, through a
+    /// Service of its own, is known by its identity only.
+    fn end(&self, address: Ipv4Addr, identity: u32) -> FlowEnd {
+        let labels = self.identities.get(&identity).map(|known| (*known.labels).clone());
         let name = match (self.pods.get(&address), identity) {
-            (Some((name, _)), _) => name.to_string(),
+            (Some(pod), _) => pod.name.to_string(),
             (None, HOST) => "host".into(),
             (None, WORLD) => format!("world ({address})"),
             (None, _) => address.to_string(),
@@ -102,33 +117,33 @@ impl View {
     }
 
     /// One end by what people call it: a pod with or without its namespace, an endpoint's id, an
-    /// address, `host`, `world`. With its address, if it has one.
-    pub fn find(&self, which: &str) -> Result<(FlowEnd, Option<Ipv4Addr>)> {
-        let reserved = |identity, name: &str| {
-            Ok((FlowEnd { name: name.into(), identity, labels: None }, None))
-        };
+    /// address, `host`, `world`.
+    pub fn find(&self, which: &str) -> Result<Located> {
+        let reserved = |identity| FlowEnd { name: which.into(), identity, labels: None };
         match which {
-            "host" => return reserved(HOST, "host"),
-            "world" => return reserved(WORLD, "world"),
+            "host" => return Ok(Located { end: reserved(HOST), address: None }),
+            "world" => return Ok(Located { end: reserved(WORLD), address: None }),
             _ => {}
         }
         let id = which.parse().ok();
-        let by_id = self.endpoints.values().find(|(it, _)| Some(it.id) == id);
+        let by_id = self.endpoints.values().find(|endpoint| Some(endpoint.local.id) == id);
         let by_address = which.parse().ok();
-        let is_it = |(address, (name, _)): &(&Ipv4Addr, &(Name, u32))| {
-            by_id.is_some_and(|(it, _)| it.new.address == **address)
+        let is_it = |(address, pod): &(&Ipv4Addr, &PodView)| {
+            by_id.is_some_and(|endpoint| endpoint.local.new.address == **address)
                 || by_address == Some(**address)
-                || **name == *which
-                || name.split_once('/').is_some_and(|(_, name)| name == which)
+                || *pod.name == *which
+                || pod.name.split_once('/').is_some_and(|(_, name)| name == which)
         };
         let found: Vec<_> = self.pods.iter().filter(is_it).collect();
-        match (found.as_slice(), which.parse()) {
-            ([], Ok(address)) => Ok((self.party(address, WORLD), Some(address))),
-            ([], Err(_)) => bail!("there is no pod {which:?}: see `ebpf-agent endpoint list`"),
-            ([(address, (_, identity))], _) => {
-                Ok((self.party(**address, *identity), Some(**address)))
-            }
-            ([(_, (first, _)), (_, (second, _)), ..], _) => {
+        let at = |address, identity| {
+            Ok(Located { end: self.end(address, identity), address: Some(address) })
+        };
+        match (found.as_slice(), by_address) {
+            ([], Some(address)) => at(address, WORLD),
+            ([], None) => bail!("there is no pod {which:?}: see `ebpf-agent endpoint list`"),
+            ([(address, pod)], _) => at(**address, pod.identity),
+            ([(_, first), (_, second), ..], _) => {
+                let (first, second) = (&first.name, &second.name);
                 bail!("{which:?} may be {first} or {second}: say the namespace too")
             }
         }

@@ -1,11 +1,9 @@
 //! What the kernel's maps say of a connection: the same look-ups as the programs'.
 
-use std::net::Ipv4Addr;
-
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use super::explain::FlowEnd;
+use super::flow::Located;
 use crate::agent::owners::identity::{HOST, WORLD};
 use crate::maps::{self, EGRESS_ISOLATED, PolicyKey, key};
 
@@ -23,16 +21,13 @@ pub struct Live {
 }
 
 /// Looks up both ends and the pair.
-pub fn look_up(
-    (source, source_address): &(FlowEnd, Option<Ipv4Addr>),
-    (destination, destination_address): &(FlowEnd, Option<Ipv4Addr>),
-) -> Result<Live> {
+pub fn look_up(source: &Located, destination: &Located) -> Result<Live> {
     // One epoch for all: a change may come meanwhile.
     let (epoch, endpoints) = (maps::epoch()?, maps::endpoint_map()?);
-    let endpoint = |address: &Option<Ipv4Addr>| endpoints.get(&key((*address)?), 0).ok()?.at(epoch);
-    let (from, to) = (endpoint(source_address), endpoint(destination_address));
-    // Who has no endpoint is the world, but for the node itself.
-    let reserved = |party: &FlowEnd| if party.identity == HOST { HOST } else { WORLD };
+    let endpoint = |end: &Located| endpoints.get(&key(end.address?), 0).ok()?.at(epoch);
+    let (from, to) = (endpoint(source), endpoint(destination));
+    // An end without an endpoint is the world, but for the node itself.
+    let reserved = |end: &Located| if end.end.identity == HOST { HOST } else { WORLD };
     let source_identity = from.map_or(reserved(source), |endpoint| endpoint.identity);
     let destination_identity = to.map_or(reserved(destination), |endpoint| endpoint.identity);
     let is_isolated = from.is_some_and(|endpoint| endpoint.flags & EGRESS_ISOLATED != 0);
@@ -43,7 +38,7 @@ pub fn look_up(
     let entry =
         pairs.into_iter().find(|pair| policies.get(pair, 0).is_ok_and(|entry| entry.is_at(epoch)));
     let allowed = source_identity == HOST
-        || source_address.is_some() && source_address == destination_address
+        || source.address.is_some() && source.address == destination.address
         || !is_isolated && (to.is_none() || entry.is_some());
     let entry = entry.filter(|_| allowed).map(|pair| (pair.src_id, pair.dst_id));
     Ok(Live { allowed, source_identity, destination_identity, entry })

@@ -75,7 +75,7 @@ pub fn metrics(counters: &Counters, view: &View) -> String {
         pressure,
     );
     let identities = Gauges::<State>::default();
-    let in_use = view.identities.values().filter(|it| it.1).count();
+    let in_use = view.identities.values().filter(|identity| identity.in_use).count();
     identities.get_or_create(&State { state: "in use" }).set(in_use as f64);
     let kept = view.identities.len() - in_use;
     identities.get_or_create(&State { state: "kept" }).set(kept as f64);

@@ -1,4 +1,4 @@
-//! What the agent's monitor tells: an event in a line, with names and reasons.
+//! The agent's monitor: an event in a line, with names and reasons.
 
 use axum::body::Body;
 use axum::extract::State;
@@ -14,7 +14,7 @@ use super::app_state::AppState;
 use super::event::Event;
 use crate::agent::reconcile::view::View;
 
-/// As many events are told of at once, if there are so many.
+/// As many events are sent at once, if there are so many.
 const CHUNK: usize = 256;
 
 /// A line of JSON for each event, until the caller hangs up.
@@ -32,9 +32,9 @@ pub async fn monitor(State(state): State<AppState>) -> Response {
 fn line(view: &watch::Receiver<View>, event: Result<Event, BroadcastStreamRecvError>) -> String {
     let line = match event {
         Ok(event) => {
-            let (mut told, question) = view.borrow().tell(event);
-            told.explanation = question.map(|question| question.answer());
-            serde_json::to_value(told).unwrap_or_default()
+            let (mut named, question) = view.borrow().with_names(event);
+            named.explanation = question.map(|question| question.answer());
+            serde_json::to_value(named).unwrap_or_default()
         }
         Err(Lagged(count)) => json!({ "lost": count }),
     };

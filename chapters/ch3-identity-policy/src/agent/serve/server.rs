@@ -148,13 +148,13 @@ async fn explain(State(state): State<AppState>, Query(pair): Query<Pair>) -> Res
         let (source, destination, question, faults) = {
             let view = state.view.borrow();
             let (source, destination) = (view.find(&pair.from)?, view.find(&pair.to)?);
-            let question = view.question(source.0.clone(), destination.0.clone());
-            let both = [source.1, destination.1];
+            let question = view.question(source.end.clone(), destination.end.clone());
+            let both = [source.address, destination.address];
             let faults = both.into_iter().flatten().filter_map(|address| view.fault_at(address));
             (source, destination, question, faults.collect())
         };
         let (explanation, live) = (question.answer(), live::look_up(&source, &destination)?);
-        let (source, destination) = (source.0, destination.0);
+        let (source, destination) = (source.end, destination.end);
         Ok(json(&Explained { source, destination, explanation, live, faults }))
     };
     answer(state, find).await

@@ -3,13 +3,13 @@ use std::fs;
 
 use super::*;
 
-const GRACE: Duration = Duration::from_secs(60);
+const REST: Duration = Duration::from_secs(60);
 
 /// A table of its own for each test.
 fn table(test: &str) -> (Identities, PathBuf) {
     let file = std::env::temp_dir().join(format!("identities-{}-{test}", std::process::id()));
     let _ = fs::remove_file(&file);
-    (Identities::load(file.clone(), GRACE).unwrap(), file)
+    (Identities::load(file.clone(), REST).unwrap(), file)
 }
 
 fn labels(app: u32) -> SecurityLabels {
@@ -23,7 +23,7 @@ fn the_same_labels_have_the_same_number_also_after_a_restart() {
     let ids = [1, 2, 1].map(|app| identities.get(&labels(app)).unwrap());
     assert_eq!(ids, [FIRST, FIRST + 1, FIRST]);
     identities.save().unwrap();
-    let mut again = Identities::load(file.clone(), GRACE).unwrap();
+    let mut again = Identities::load(file.clone(), REST).unwrap();
     assert_eq!([2, 3, 1].map(|app| again.get(&labels(app)).unwrap()), [257, 258, 256]);
     fs::remove_file(file).unwrap();
 }
@@ -42,18 +42,18 @@ fn every_part_of_the_labels_makes_another_identity() {
 }
 
 #[test]
-fn an_unused_number_is_kept_for_the_grace_period_and_given_to_nobody_else() {
+fn an_unused_number_is_kept_for_the_rest_period_and_given_to_nobody_else() {
     let (mut identities, _) = table("grace");
     let now = SystemTime::now();
     let [first, second] = [1, 2].map(|app| identities.get(&labels(app)).unwrap());
     let used = BTreeSet::from([second]);
     identities.gc_unused(&used, now);
-    identities.gc_unused(&used, now + GRACE / 2);
+    identities.gc_unused(&used, now + REST / 2);
     assert_eq!(identities.get(&labels(1)), Some(first), "its pods come back");
-    identities.gc_unused(&BTreeSet::from([first, second]), now + GRACE / 2);
-    identities.gc_unused(&used, now + GRACE);
+    identities.gc_unused(&BTreeSet::from([first, second]), now + REST / 2);
+    identities.gc_unused(&used, now + REST);
     assert_eq!(identities.iter().count(), 2, "the period begins anew");
-    identities.gc_unused(&used, now + GRACE * 2);
+    identities.gc_unused(&used, now + REST * 2);
     assert_eq!(identities.iter().count(), 1);
     assert_eq!(identities.get(&labels(3)), Some(second + 1), "a freed number rests");
 }
@@ -68,7 +68,7 @@ fn when_all_numbers_are_taken_there_is_none_until_one_is_free() {
     let now = SystemTime::now();
     let all_but_one = (FIRST..=LAST).filter(|id| *id != 300).collect();
     identities.gc_unused(&all_but_one, now);
-    identities.gc_unused(&all_but_one, now + GRACE);
+    identities.gc_unused(&all_but_one, now + REST);
     assert_eq!(identities.get(&labels(1_000_000)), Some(300));
 }
 

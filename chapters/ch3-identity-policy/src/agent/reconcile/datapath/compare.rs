@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, Result};
 use aya::maps::MapInfo;
 
+use super::readers::Readers;
 use super::{Datapath, SPARE};
 use crate::agent::reconcile::changes::Changes;
-use crate::agent::reconcile::grace::{self, Wait};
+use crate::agent::reconcile::grace;
 use crate::maps::ct::Tables;
 use crate::maps::{self, EndpointEntry, Number, PolicyEntry, address};
 
@@ -25,9 +26,7 @@ impl Datapath {
             ids: pinned_ids()?,
             endpoints: BTreeMap::new(),
             policy: BTreeMap::new(),
-            recent: Changes::default(),
-            resting: Changes::default(),
-            wait: Wait::default(),
+            readers: Readers::default(),
             dead: Changes::default(),
             left_out: Changes::default(),
             unknown: true,

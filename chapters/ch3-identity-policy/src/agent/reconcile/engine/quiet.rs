@@ -49,8 +49,8 @@ impl Engine {
         let removed = self.local.remove_gone();
         self.found = removed.err().map(|error| format!("{error:#}")).into_iter().collect();
         // Identities that rest are shown as well, and those that do not any more are not.
-        self.wanted.news.identities.extend(self.identities.iter().map(|(id, _)| id));
-        self.wanted.news.identities.extend(self.view.borrow().identities.keys());
+        self.wanted.for_view.identities.extend(self.identities.iter().map(|(id, _)| id));
+        self.wanted.for_view.identities.extend(self.view.borrow().identities.keys());
     }
 
     /// Nothing has happened, as far as we know. If something is not as it should be, it is looked
