@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use ch3_identity_policy::agent::manifest;
+use ch3_identity_policy::agent::objects::manifest;
 use ch3_identity_policy::client;
 use ch3_identity_policy::maps::{endpoint_map, policy_map};
 use lab::Node;

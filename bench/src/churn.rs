@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::cluster::policy;
 use crate::come_and_go;
 use crate::probe::Probe;
-use crate::times::Times;
+use crate::times::Lag;
 
 /// The policy on the server that says who may come.
 const POLICY: &str = "networkpolicy_db_friends.yaml";
@@ -35,24 +35,6 @@ struct Change {
     policy: Option<Value>,
 }
 
-/// What one kind of change takes until it is in force.
-#[derive(Debug)]
-pub struct Lag {
-    /// The change.
-    pub what: &'static str,
-    /// Until the first packet that is treated so, where there are packets.
-    pub packet: Times,
-    /// Until the maps say so, or the agent answers.
-    pub map: Times,
-}
-
-impl Lag {
-    /// By packets, where there are any.
-    pub fn seen(&self) -> &Times {
-        if self.packet.count() > 0 { &self.packet } else { &self.map }
-    }
-}
-
 /// Makes each change, and its opposite, so many times.
 pub fn run(node: &Node, client: &Pod, server: &Pod, rounds: usize) -> Result<Vec<Lag>> {
     let mut probe = Probe::new(node, client, server)?;
@@ -65,9 +47,7 @@ pub fn run(node: &Node, client: &Pod, server: &Pod, rounds: usize) -> Result<Vec
         }
         write(node, &change.file, change.denying.as_ref())?;
         probe.settle(false)?;
-        let lag =
-            |what| Ok::<_, anyhow::Error>(Lag { what, packet: Times::new()?, map: Times::new()? });
-        let (mut granted, mut revoked) = (lag(change.granted)?, lag(change.revoked)?);
+        let (mut granted, mut revoked) = (Lag::new(change.granted)?, Lag::new(change.revoked)?);
         for round in 0..rounds {
             for (allowed, lag) in [(true, &mut granted), (false, &mut revoked)] {
                 // Not in step with anything that the agent does by the clock.

@@ -9,9 +9,8 @@ use ch3_identity_policy::client;
 use ch3_identity_policy::maps::{EndpointMap, Number, endpoint_map, key};
 use lab::Node;
 
-use crate::churn::Lag;
 use crate::cluster::{self, labels, namespace};
-use crate::times::Times;
+use crate::times::Lag;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 /// From one look into the map to the next.
@@ -23,7 +22,7 @@ pub fn elsewhere(node: &Node, rounds: usize) -> Result<Vec<Lag>> {
     let pod = cluster::pod(&namespace(0), "visitor", labels(0, 0, 0), address);
     let file = "pod_visitor.yaml";
     let maps = node.enter(|| anyhow::Ok((endpoint_map()?, Number::open("epoch_map")?)))??;
-    let [mut comes, mut goes] = [lag("a pod of another node comes")?, lag("it goes")?];
+    let [mut comes, mut goes] = [Lag::new("a pod of another node comes")?, Lag::new("it goes")?];
     for _ in 0..rounds {
         let start = Instant::now();
         cluster::write(node, file, &pod)?;
@@ -50,7 +49,7 @@ pub fn here(node: &Node, rounds: usize) -> Result<Vec<Lag>> {
         ifindex: 1,
     };
     cluster::write(node, "pod_guest.yaml", &pod)?;
-    let [mut comes, mut goes] = [lag("ADD's PUT")?, lag("DEL's DELETE")?];
+    let [mut comes, mut goes] = [Lag::new("ADD's PUT")?, Lag::new("DEL's DELETE")?];
     node.enter(|| {
         for _ in 0..rounds {
             let start = Instant::now();
@@ -64,10 +63,6 @@ pub fn here(node: &Node, rounds: usize) -> Result<Vec<Lag>> {
     })??;
     node.remove_manifest("pod_guest.yaml")?;
     Ok(vec![comes, goes])
-}
-
-fn lag(what: &'static str) -> Result<Lag> {
-    Ok(Lag { what, packet: Times::new()?, map: Times::new()? })
 }
 
 /// How long it takes until an address counts, or does not.

@@ -4,10 +4,10 @@ use anyhow::Result;
 use lab::chapter::{self, Profile};
 use lab::{Node, Pod, PodSpec};
 
-use crate::churn::{self, Lag};
+use crate::churn;
 use crate::cluster::{self, Size};
 use crate::report::{Cell, Report, Table};
-use crate::times::ms;
+use crate::times::{Lag, ms};
 
 /// Pods of this node beside client and server.
 const LOCAL: u32 = 18;

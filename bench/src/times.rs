@@ -43,6 +43,29 @@ impl Times {
     }
 }
 
+/// What one kind of change takes until it is in force.
+#[derive(Debug)]
+pub struct Lag {
+    /// The change.
+    pub what: &'static str,
+    /// Until the first packet that is treated so, where there are packets.
+    pub packet: Times,
+    /// Until the maps say so, or the agent answers.
+    pub map: Times,
+}
+
+impl Lag {
+    /// None yet.
+    pub fn new(what: &'static str) -> Result<Self> {
+        Ok(Self { what, packet: Times::new()?, map: Times::new()? })
+    }
+
+    /// By packets, where there are any.
+    pub fn seen(&self) -> &Times {
+        if self.packet.count() > 0 { &self.packet } else { &self.map }
+    }
+}
+
 /// Milliseconds in a table.
 pub fn ms(time: f64) -> Cell {
     Cell::Number(time, 2)

@@ -23,11 +23,13 @@ fn main() -> Result<()> {
         .build_and_generate(out.join("policy.skel.rs"))
         .context("cannot compile the eBPF program; clang is needed: sudo apt install clang")?;
 
-    SkeletonBuilder::new()
-        .source("src/bpf/simple_tc_parser.bpf.c")
-        .obj(out.join("simple_tc_parser.bpf.o"))
-        .clang_args([format!("-I{}", out.display())])
-        .build()?;
+    for name in ["simple_tc_parser", "layouts"] {
+        SkeletonBuilder::new()
+            .source(format!("src/bpf/{name}.bpf.c"))
+            .obj(out.join(format!("{name}.bpf.o")))
+            .clang_args([format!("-I{}", out.display())])
+            .build()?;
+    }
 
     let mut hasher = DefaultHasher::new();
     fs::read(&object)?.hash(&mut hasher);

@@ -6,12 +6,11 @@ use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use serde_json::json;
 
 use crate::kind::Kind;
-use crate::kubelet::RunPodError;
-use crate::manifests::{file_name, timestamp};
 use crate::node::Node;
-use crate::object::{Object, labels_of, metadata, set_labels};
+use crate::object::{Object, file_name, labels_of, metadata, now, set_labels, timestamp};
 use crate::out::warn;
-use crate::pod::{PodSpec, now};
+use crate::pod::PodSpec;
+use crate::run_pod_error::RunPodError;
 
 impl Node {
     /// Applies the objects of some YAML and returns what kubectl would say, a line for each. A

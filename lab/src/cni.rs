@@ -6,7 +6,7 @@ use std::io::{ErrorKind, Write as _};
 use std::process::{Child, ExitStatus, Stdio};
 
 use anyhow::{Context as _, Result};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::node::{CNI_BIN, Node};
 use crate::sandbox::Sandbox;
@@ -35,6 +35,14 @@ impl CniCall {
     pub fn new(command: &str) -> Self {
         let program = format!("{CNI_BIN}/ebpfcni");
         Self { env: BTreeMap::new(), stdin: Vec::new(), program }.env("CNI_COMMAND", command)
+    }
+
+    /// A call that is for the node, of one plugin of its configuration.
+    pub(crate) fn of_node(command: &str, plugin: &str, input: &Value) -> Self {
+        Self::new(command)
+            .program(format!("{CNI_BIN}/{plugin}"))
+            .env("CNI_PATH", CNI_BIN)
+            .stdin(input.to_string())
     }
 
     /// A pod's call with the usual environment, for `eth0`.
@@ -154,8 +162,27 @@ impl CniOutput {
             .with_context(|| format!("no JSON: {:?}", String::from_utf8_lossy(&self.stdout)))
     }
 
+    /// The plugin's error result, or what it said instead of one.
+    pub(crate) fn error(&self) -> Value {
+        let said = || {
+            let stdout = String::from_utf8_lossy(&self.stdout).into_owned();
+            json!({ "msg": format!("plugin failed without an error result ({})", self.status),
+                    "details": format!("{stdout}{}", self.stderr) })
+        };
+        self.json().ok().filter(Value::is_object).unwrap_or_else(said)
+    }
+
     /// The code of an error result.
     pub fn error_code(&self) -> Option<u64> {
         self.json().ok()?["code"].as_u64()
+    }
+}
+
+/// An error result as a line.
+pub(crate) fn text_of(error: &Value) -> String {
+    let text = |key: &str| error[key].as_str().unwrap_or_default();
+    match text("details") {
+        "" => text("msg").into(),
+        details => format!("{}: {details}", text("msg")),
     }
 }

@@ -15,7 +15,6 @@ use lab::registry::{self, Entry};
 use lab::{InForce, Node, PATIENCE, say, warn};
 
 pub use agent::AgentCommand;
-pub use get::Listed;
 pub use object::{CreateCommand, Selection};
 pub use pod::PodCommand;
 

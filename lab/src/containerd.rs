@@ -3,12 +3,12 @@
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Value, json};
 
-use crate::cni::{CniCall, CniOutput};
-use crate::kubelet::{NO_CONFIGURATION, RunPodError};
+use crate::cni::{CniCall, text_of};
 use crate::netconf::Network;
-use crate::node::{CNI_BIN, CNI_CONF, Node};
+use crate::node::{CNI_CONF, Node};
 use crate::out::warn;
 use crate::pod::Pod;
+use crate::run_pod_error::{NO_CONFIGURATION, RunPodError};
 use crate::sandbox::Sandbox;
 
 impl Node {
@@ -35,7 +35,7 @@ impl Node {
         let valid: Value =
             sandboxes.map(|it| json!({ "containerID": it.id(), "ifname": "eth0" })).collect();
         for (plugin, input) in network.inputs(&[("cni.dev/valid-attachments", valid)]) {
-            self.call(&node_call("GC", &plugin, &input))?;
+            self.call(&CniCall::of_node("GC", &plugin, &input))?;
         }
         Ok(())
     }
@@ -62,7 +62,7 @@ impl Node {
             let unusable = |error| failed(json!({ "msg": format!("{error:#}") }));
             let output = self.cni(&call).map_err(unusable)?;
             if !output.success() {
-                return Err(failed(error_of(&output)));
+                return Err(failed(output.error()));
             }
             if !output.stderr.is_empty() {
                 warn(output.stderr.trim_end());
@@ -87,7 +87,7 @@ impl Node {
     /// A call that must succeed; its error is what the plugin said.
     pub(crate) fn call(&self, call: &CniCall) -> Result<()> {
         let output = self.cni(call).with_context(|| call.failed())?;
-        ensure!(output.success(), "{}: {}", call.failed(), text_of(&error_of(&output)));
+        ensure!(output.success(), "{}: {}", call.failed(), text_of(&output.error()));
         Ok(())
     }
 }
@@ -101,35 +101,9 @@ fn pod_call(command: &str, plugin: &str, pod: &Pod, sandbox: &Sandbox, input: &V
         sandbox.id(),
         pod.uid
     );
-    node_call(command, plugin, input)
+    CniCall::of_node(command, plugin, input)
         .env("CNI_CONTAINERID", sandbox.id())
         .env("CNI_NETNS", sandbox.netns())
         .env("CNI_IFNAME", "eth0")
         .env("CNI_ARGS", args)
-}
-
-pub(crate) fn node_call(command: &str, plugin: &str, input: &Value) -> CniCall {
-    CniCall::new(command)
-        .program(format!("{CNI_BIN}/{plugin}"))
-        .env("CNI_PATH", CNI_BIN)
-        .stdin(input.to_string())
-}
-
-/// The plugin's error result, or what it said instead of one.
-fn error_of(output: &CniOutput) -> Value {
-    let said = || {
-        let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
-        json!({ "msg": format!("plugin failed without an error result ({})", output.status),
-                "details": format!("{stdout}{}", output.stderr) })
-    };
-    output.json().ok().filter(Value::is_object).unwrap_or_else(said)
-}
-
-/// An error result as a line.
-pub(crate) fn text_of(error: &Value) -> String {
-    let text = |key: &str| error[key].as_str().unwrap_or_default();
-    match text("details") {
-        "" => text("msg").into(),
-        details => format!("{}: {details}", text("msg")),
-    }
 }

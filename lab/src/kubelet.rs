@@ -1,17 +1,13 @@
 //! What kubelet does: is the node Ready, run and remove pods, and try again what failed.
 
-use std::fmt;
-
 use anyhow::Result;
-use serde_json::Value;
 
-use crate::containerd::{node_call, text_of};
+use crate::cni::CniCall;
 use crate::node::Node;
+use crate::object::now;
 use crate::out::warn;
-use crate::pod::{Phase, Pod, PodSpec, now};
-
-/// What kubelet says while the directory of configurations is empty.
-pub(crate) const NO_CONFIGURATION: &str = "cni plugin not initialized";
+use crate::pod::{Phase, Pod, PodSpec};
+use crate::run_pod_error::{NO_CONFIGURATION, RunPodError};
 
 /// The node's `Ready` condition.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,42 +16,6 @@ pub enum NodeStatus {
     Ready,
     /// They cannot; in kubelet's words.
     NotReady(String),
-}
-
-/// Why a pod does not run.
-#[derive(Debug)]
-pub enum RunPodError {
-    /// The node is not ready, the pod is Pending.
-    NotReady(String),
-    /// A plugin's ADD failed. DEL was called, the sandbox is gone.
-    Plugin {
-        /// Which of them, in libcni's words.
-        which: String,
-        /// Its error result.
-        error: Value,
-    },
-    /// The lab itself failed.
-    Lab(anyhow::Error),
-}
-
-impl fmt::Display for RunPodError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotReady(message) => write!(f, "{message}"),
-            Self::Plugin { which, error } => {
-                write!(f, "failed to setup network for sandbox: {which}: {}", text_of(error))
-            }
-            Self::Lab(error) => write!(f, "{error:#}"),
-        }
-    }
-}
-
-impl std::error::Error for RunPodError {}
-
-impl From<anyhow::Error> for RunPodError {
-    fn from(error: anyhow::Error) -> Self {
-        Self::Lab(error)
-    }
 }
 
 impl Node {
@@ -74,7 +34,7 @@ impl Node {
         };
         if network.has_status_and_gc() {
             for (plugin, input) in network.inputs(&[]) {
-                if let Err(error) = self.call(&node_call("STATUS", &plugin, &input)) {
+                if let Err(error) = self.call(&CniCall::of_node("STATUS", &plugin, &input)) {
                     return Ok(not_ready(format!("{error:#}")));
                 }
             }

@@ -12,7 +12,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand, ValueEnum};
 use lab::{Kind, is_incomplete, warn};
 
-use commands::{AgentCommand, CreateCommand, Listed, Namespace, PodCommand, Selection};
+use commands::{AgentCommand, CreateCommand, Namespace, PodCommand, Selection};
+use table::Listed;
 
 /// A fake Kubernetes node in seconds: look at what a CNI plugin does.
 #[derive(Debug, Parser)]

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 
 use crate::kind::Kind;
 use crate::node::Node;
-use crate::object::{Object, metadata};
-use crate::pod::{Pod, new_uid, now};
+use crate::object::{Object, file_name, lower, metadata, new_uid, now, timestamp};
+use crate::pod::Pod;
 
 /// The directory on every node.
 pub(crate) const MANIFESTS: &str = "/run/lab/manifests";
@@ -135,22 +135,4 @@ impl Node {
         let file_name = file_name(Kind::Pod, &spec.namespace, &spec.name);
         self.write_manifest(&file_name, &format!("{manifest:#}\n"))
     }
-}
-
-/// The file of an object.
-pub(crate) fn file_name(kind: Kind, namespace: &str, name: &str) -> String {
-    match kind {
-        Kind::Namespace => format!("namespace_{name}.yaml"),
-        _ => format!("{}_{namespace}_{name}.yaml", lower(kind)),
-    }
-}
-
-fn lower(kind: Kind) -> String {
-    kind.name().to_lowercase()
-}
-
-/// Seconds since 1970 as Kubernetes writes them: `2025-11-25T14:28:00Z`.
-pub(crate) fn timestamp(seconds: u64) -> String {
-    let seconds = i64::try_from(seconds).unwrap_or_default();
-    jiff::Timestamp::from_second(seconds).unwrap_or_default().to_string()
 }

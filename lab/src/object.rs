@@ -2,6 +2,7 @@
 //! field of which document is wrong.
 
 use std::collections::BTreeMap;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use serde_json::{Map, Value, json};
@@ -147,4 +148,32 @@ fn text<'a>(value: &'a Value, path: &str) -> Result<Option<&'a str>> {
         Some(Value::String(text)) => Ok(Some(text)),
         Some(_) => bail!("{path} is no string"),
     }
+}
+
+/// The file of an object.
+pub(crate) fn file_name(kind: Kind, namespace: &str, name: &str) -> String {
+    match kind {
+        Kind::Namespace => format!("namespace_{name}.yaml"),
+        _ => format!("{}_{namespace}_{name}.yaml", lower(kind)),
+    }
+}
+
+/// As in the names of files.
+pub(crate) fn lower(kind: Kind) -> String {
+    kind.name().to_lowercase()
+}
+
+/// Seconds since 1970.
+pub(crate) fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+pub(crate) fn new_uid() -> String {
+    format!("{:08x}-0000-4000-8000-{:012x}", fastrand::u32(..), fastrand::u64(..1 << 48))
+}
+
+/// Seconds since 1970 as Kubernetes writes them: `2025-11-25T14:28:00Z`.
+pub(crate) fn timestamp(seconds: u64) -> String {
+    let seconds = i64::try_from(seconds).unwrap_or_default();
+    jiff::Timestamp::from_second(seconds).unwrap_or_default().to_string()
 }

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::process::Command;
-use std::time::{SystemTime, UNIX_EPOCH};
 use std::{fs, io};
 
 use anyhow::{Context as _, Result, bail};
@@ -11,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::kind::Kind;
-use crate::manifests::file_name;
 use crate::node::{Node, output_of};
+use crate::object::{file_name, new_uid, now};
 use crate::sandbox::Sandbox;
 
 /// What to run.
@@ -113,15 +112,6 @@ impl Pod {
         let (program, args) = argv.split_first().context("no command given")?;
         output_of(self.command(node, program)?.args(args))
     }
-}
-
-/// Seconds since 1970.
-pub(crate) fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
-}
-
-pub(crate) fn new_uid() -> String {
-    format!("{:08x}-0000-4000-8000-{:012x}", fastrand::u32(..), fastrand::u64(..1 << 48))
 }
 
 fn file(namespace: &str, name: &str) -> String {

@@ -1,7 +1,30 @@
 //! Tables as kubectl prints them.
 
-use lab::say;
+use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
+
+use lab::say;
+
+/// What is listed, and how.
+#[derive(Debug, clap::Args)]
+pub struct Listed {
+    /// Of this namespace
+    #[arg(short, long, default_value = "default")]
+    namespace: String,
+    /// Of all namespaces
+    #[arg(short = 'A', long)]
+    all_namespaces: bool,
+    /// A column with the labels
+    #[arg(long)]
+    pub show_labels: bool,
+}
+
+impl Listed {
+    /// The one namespace that is listed, or `None`.
+    pub fn only(&self) -> Option<&str> {
+        (!self.all_namespaces).then_some(self.namespace.as_str())
+    }
+}
 
 /// Prints columns, each a title and its cells, three spaces apart and as wide as need be.
 pub fn print(columns: &[(&str, Vec<String>)]) {
@@ -32,4 +55,10 @@ pub fn age(since: u64) -> String {
         seconds @ 7200..172_800 => format!("{}h", seconds / 3600),
         seconds => format!("{}d", seconds / 86_400),
     }
+}
+
+/// A cell of the column LABELS.
+pub fn labels_of(labels: &BTreeMap<String, String>) -> String {
+    let pairs: Vec<_> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    if pairs.is_empty() { "<none>".into() } else { pairs.join(",") }
 }

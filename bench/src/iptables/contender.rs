@@ -9,7 +9,7 @@ use lab::chapter::{self, Profile};
 use lab::{Node, Pod, PodSpec};
 
 use super::identities::{self, Identities};
-use super::pairs::Pairs;
+use super::pairs::{PORT, Pairs};
 use super::rules::Rules;
 use crate::echo;
 use crate::times::Times;
@@ -18,8 +18,6 @@ use crate::times::Times;
 pub const CONNECTIONS: u16 = 100;
 /// Packets of each connection once it is established.
 pub const PACKETS: u16 = 10;
-/// The server's port: the ipset may have one in its pairs.
-pub const PORT: u16 = 4000;
 /// Chapter 1's configuration without masquerade.
 const PLAIN: &str = r#"{"cniVersion":"1.0.0","name":"ebpfcni","type":"ebpfcni",
     "podcidr":"10.13.0.0/24","ipMasq":false}"#;

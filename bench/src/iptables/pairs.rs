@@ -2,6 +2,9 @@
 
 use std::net::Ipv4Addr;
 
+/// The server's port: the ipset may have one in its pairs.
+pub const PORT: u16 = 4000;
+
 /// All sources and destinations; the last ones are the pods that are measured.
 #[derive(Debug)]
 pub struct Pairs {

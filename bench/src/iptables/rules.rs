@@ -8,8 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use lab::Node;
 
-use super::contender::PORT;
-use super::pairs::Pairs;
+use super::pairs::{PORT, Pairs};
 
 /// One way to write the pairs down.
 #[derive(Debug, Clone, Copy)]

@@ -38,8 +38,8 @@ pub fn ensure(conf: &NetConf) -> Result<()> {
     }
     let chain = ChainMessage {
         attributes: vec![
-            ChainAttribute::Table(table(conf)),
-            ChainAttribute::Name(chain(conf)),
+            ChainAttribute::Table(table_name(conf)),
+            ChainAttribute::Name(chain_name(conf)),
             ChainAttribute::Type("nat".into()),
             ChainAttribute::Hook(vec![
                 Hook::Number(InetHookNumber::PostRouting.into()),
@@ -49,18 +49,18 @@ pub fn ensure(conf: &NetConf) -> Result<()> {
     };
     let rule = RuleMessage {
         attributes: vec![
-            RuleAttribute::Table(table(conf)),
-            RuleAttribute::Chain(self::chain(conf)),
+            RuleAttribute::Table(table_name(conf)),
+            RuleAttribute::Chain(chain_name(conf)),
             RuleAttribute::Expressions(expressions(conf).into_iter().map(Into::into).collect()),
         ],
     };
     // One batch is one transaction: where the chain is, the rule is, and no other.
     let mut changes = Vec::new();
-    if is_there(NfTablesMessage::GetTable(whole(conf)))? {
-        changes.push((NfTablesMessage::DeleteTable(whole(conf)), 0));
+    if is_there(NfTablesMessage::GetTable(table(conf)))? {
+        changes.push((NfTablesMessage::DeleteTable(table(conf)), 0));
     }
     changes.extend([
-        (NfTablesMessage::NewTable(whole(conf)), NLM_F_CREATE),
+        (NfTablesMessage::NewTable(table(conf)), NLM_F_CREATE),
         (NfTablesMessage::NewChain(chain), NLM_F_CREATE),
         (NfTablesMessage::NewRule(rule), NLM_F_CREATE | NLM_F_APPEND),
     ]);
@@ -69,32 +69,32 @@ pub fn ensure(conf: &NetConf) -> Result<()> {
 
 /// Is the chain there? It came in one transaction with its rule.
 pub fn exists(conf: &NetConf) -> Result<bool> {
-    let attributes = vec![ChainAttribute::Table(table(conf)), ChainAttribute::Name(chain(conf))];
+    let attributes =
+        vec![ChainAttribute::Table(table_name(conf)), ChainAttribute::Name(chain_name(conf))];
     is_there(NfTablesMessage::GetChain(ChainMessage { attributes }))
         .context("cannot look for the masquerade rule")
 }
 
 /// Takes the network's table away, rule and all. Costs the kernel some 20 ms, so it asks first.
 pub fn remove(network: &Network) -> Result<()> {
-    let table = whole(network);
-    let found = is_there(NfTablesMessage::GetTable(table.clone()));
+    let found = is_there(NfTablesMessage::GetTable(table(network)));
     if found.context("cannot look for the masquerade rule")? {
-        transaction(&[(NfTablesMessage::DeleteTable(table), 0)])
+        transaction(&[(NfTablesMessage::DeleteTable(table(network)), 0)])
             .context("cannot remove the masquerade rule")?;
     }
     Ok(())
 }
 
-fn table(network: &Network) -> String {
+fn table_name(network: &Network) -> String {
     format!("ebpfcni-{}", network.name)
 }
 
-fn whole(network: &Network) -> TableMessage {
-    TableMessage { attributes: vec![TableAttribute::Name(table(network))] }
+fn table(network: &Network) -> TableMessage {
+    TableMessage { attributes: vec![TableAttribute::Name(table_name(network))] }
 }
 
 /// Named after what its rule says: with another `podcidr` or `bridge` it is another one.
-fn chain(conf: &NetConf) -> String {
+fn chain_name(conf: &NetConf) -> String {
     format!("pods-{}-{}", conf.podcidr, conf.bridge)
 }
 

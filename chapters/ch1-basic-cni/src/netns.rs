@@ -24,12 +24,11 @@ impl NetNs {
     /// `/proc/PID/ns/net` may lead back to the node, which must not become a pod.
     pub fn open(path: &Path) -> Result<Self, CniError> {
         // O_NONBLOCK: opening a FIFO must not wait for its other end.
-        let pod = File::options().read(true).custom_flags(O_NONBLOCK).open(path);
-        let pod = pod.map_err(|e| invalid(path, &format!("cannot be opened: {e}")))?;
+        let opened = File::options().read(true).custom_flags(O_NONBLOCK).open(path);
+        let pod = opened.map_err(|e| invalid(path, &format!("cannot be opened: {e}")))?;
         let own = File::open("/proc/thread-self/ns/net")
             .context("cannot open /proc/thread-self/ns/net")?;
-        let identity = |ns: &File| ns.metadata().map(|m| (m.dev(), m.ino())).ok();
-        if identity(&pod) == identity(&own) {
+        if inode(&pod)? == inode(&own)? {
             return Err(invalid(path, "is the node's own namespace"));
         }
         Ok(Self { path: path.to_path_buf(), pod, own })
@@ -58,6 +57,12 @@ impl NetNs {
     pub fn fd(&self) -> RawFd {
         self.pod.as_raw_fd()
     }
+}
+
+/// What tells one namespace from another (namespaces(7)): the device and inode of its file.
+fn inode(namespace: &File) -> Result<(u64, u64)> {
+    let metadata = namespace.metadata().context("cannot look at a network namespace")?;
+    Ok((metadata.dev(), metadata.ino()))
 }
 
 fn invalid(path: &Path, rule: &str) -> CniError {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crate::error::{CniError, code};
 
 // #region request
-/// One call of the plugin: the command with exactly what it needs.
+/// A command about a network, with exactly what it needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request {
     /// Connect the pod.
@@ -32,10 +32,44 @@ pub enum Request {
     Gc,
     /// Could an ADD be served?
     Status,
-    /// Which versions of the spec?
-    Version,
 }
 // #endregion request
+
+/// What `CNI_COMMAND` says.
+#[derive(Debug, Clone, Copy)]
+enum Command {
+    Add,
+    Del,
+    Check,
+    Gc,
+    Status,
+    Version,
+}
+
+impl Command {
+    fn parse(text: &str) -> Result<Self, CniError> {
+        match text {
+            "ADD" => Ok(Self::Add),
+            "DEL" => Ok(Self::Del),
+            "CHECK" => Ok(Self::Check),
+            "GC" => Ok(Self::Gc),
+            "STATUS" => Ok(Self::Status),
+            "VERSION" => Ok(Self::Version),
+            "" => Err(missing(&["CNI_COMMAND"])),
+            other => Err(invalid("CNI_COMMAND", other, "is no command of the spec")),
+        }
+    }
+
+    /// The variables that must be there, and not be empty.
+    fn required(self) -> &'static [&'static str] {
+        match self {
+            Self::Add | Self::Check => &["CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME"],
+            Self::Del => &["CNI_CONTAINERID", "CNI_IFNAME"],
+            Self::Gc => &["CNI_PATH"],
+            Self::Status | Self::Version => &[],
+        }
+    }
+}
 
 /// A container's interface: the unit that ADD makes and DEL removes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -63,30 +97,19 @@ impl Attachment {
 }
 
 impl Request {
-    /// Reads the environment through `var`; one error lists all that is missing.
-    pub fn from_env(var: impl Fn(&str) -> Option<OsString>) -> Result<Self, CniError> {
+    /// Reads the environment through `var`; one error lists all that is missing. `None` is VERSION,
+    /// which is about no network.
+    pub fn from_env(var: impl Fn(&str) -> Option<OsString>) -> Result<Option<Self>, CniError> {
         let text = |name: &str| match var(name).map(OsString::into_string) {
             None => Ok(String::new()),
             Some(Ok(value)) => Ok(value),
             Some(Err(raw)) => Err(invalid(name, &raw.to_string_lossy(), "is not UTF-8")),
         };
-        let command = text("CNI_COMMAND")?;
-        let required: &[&str] = match command.as_str() {
-            "ADD" | "CHECK" => &["CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME"],
-            "DEL" => &["CNI_CONTAINERID", "CNI_IFNAME"],
-            "GC" => &["CNI_PATH"],
-            "STATUS" | "VERSION" => &[],
-            "" => &["CNI_COMMAND"],
-            other => return Err(invalid("CNI_COMMAND", other, "is no command of the spec")),
-        };
-        let empty = |name: &&&str| var(name).is_none_or(|value| value.is_empty());
-        let missing: Vec<_> = required.iter().filter(empty).copied().collect();
-        if !missing.is_empty() {
-            return Err(CniError::new(
-                code::INVALID_ENVIRONMENT,
-                "required environment variables are missing",
-                missing.join(", "),
-            ));
+        let command = Command::parse(&text("CNI_COMMAND")?)?;
+        let mut absent = command.required().to_vec();
+        absent.retain(|name| var(name).is_none_or(|value| value.is_empty()));
+        if !absent.is_empty() {
+            return Err(missing(&absent));
         }
         let attachment = || {
             let container_id = text("CNI_CONTAINERID")?;
@@ -102,14 +125,14 @@ impl Request {
             Ok(Attachment { container_id, ifname, pod })
         };
         let netns = || var("CNI_NETNS").map(PathBuf::from).unwrap_or_default();
-        Ok(match command.as_str() {
-            "ADD" => Self::Add { attachment: attachment()?, netns: netns() },
-            "CHECK" => Self::Check { attachment: attachment()?, netns: netns() },
-            "DEL" => Self::Del { attachment: attachment()? },
-            "GC" => Self::Gc,
-            "STATUS" => Self::Status,
-            _ => Self::Version,
-        })
+        Ok(Some(match command {
+            Command::Add => Self::Add { attachment: attachment()?, netns: netns() },
+            Command::Check => Self::Check { attachment: attachment()?, netns: netns() },
+            Command::Del => Self::Del { attachment: attachment()? },
+            Command::Gc => Self::Gc,
+            Command::Status => Self::Status,
+            Command::Version => return Ok(None),
+        }))
     }
 
     /// The command, as in `CNI_COMMAND`.
@@ -120,7 +143,6 @@ impl Request {
             Self::Check { .. } => "CHECK",
             Self::Gc => "GC",
             Self::Status => "STATUS",
-            Self::Version => "VERSION",
         }
     }
 }
@@ -155,6 +177,11 @@ fn pod_name(args: &str) -> Result<Option<String>, CniError> {
         }
     }
     Ok(namespace.zip(name).map(|(namespace, name)| format!("{namespace}/{name}")))
+}
+
+fn missing(names: &[&str]) -> CniError {
+    let msg = "required environment variables are missing";
+    CniError::new(code::INVALID_ENVIRONMENT, msg, names.join(", "))
 }
 
 fn invalid(name: &str, value: &str, rule: &str) -> CniError {

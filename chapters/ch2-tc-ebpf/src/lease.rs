@@ -120,7 +120,7 @@ impl Leases {
 
     /// All leases.
     pub fn all(&self) -> Result<Vec<Lease>> {
-        read(&self.dir)
+        list(&self.dir)
     }
 
     /// The lease that goes with a host link.
@@ -139,12 +139,12 @@ impl Leases {
         // #region next_free
         let first = u32::from(conf.gateway()) + 1;
         let count = u32::from(conf.podcidr.broadcast()) - first;
-        let last = fs::read_to_string(self.dir.join(LAST)).unwrap_or_default();
-        let last = last.parse().map_or(0, |last: Ipv4Addr| u32::from(last));
+        let text = fs::read_to_string(self.dir.join(LAST)).unwrap_or_default();
+        let last = text.parse::<Ipv4Addr>().map_or(0, u32::from);
         let start = if (first..first + count).contains(&last) { last - first + 1 } else { 0 };
-        let taken: HashSet<_> = taken.iter().map(|lease| lease.address).collect();
+        let leased: HashSet<_> = taken.iter().map(|lease| lease.address).collect();
         let candidates = (0..count).map(|i| Ipv4Addr::from(first + (start + i) % count));
-        for address in candidates.filter(|address| !taken.contains(address)) {
+        for address in candidates.filter(|address| !leased.contains(address)) {
             if !is_in_use(node, address).await? {
                 return Ok(Some(address));
             }
@@ -159,7 +159,8 @@ impl Lease {
     pub fn is_of_another(&self, network: &Network, attachment: &Attachment) -> bool {
         let content = fs::read(network.lease_dir.join(self.file_name())).unwrap_or_default();
         let owner: Value = serde_json::from_slice(&content).unwrap_or_default();
-        let differs = |key: &str, ours: &str| owner[key].as_str().is_some_and(|it| it != ours);
+        let differs =
+            |key: &str, ours: &str| owner[key].as_str().is_some_and(|theirs| theirs != ours);
         differs("containerID", &attachment.container_id) || differs("ifname", &attachment.ifname)
     }
 
@@ -177,11 +178,11 @@ async fn is_in_use(node: &Netlink, address: Ipv4Addr) -> Result<bool> {
         return Ok(true);
     }
     let route = node.route(address, None).await?;
-    Ok(route.is_some_and(|it| matches!(it.kind, RouteType::Local | RouteType::Broadcast)))
+    Ok(route.is_some_and(|route| matches!(route.kind, RouteType::Local | RouteType::Broadcast)))
 }
 
 /// The leases in a directory. Files with other names are none of ours.
-pub fn read(dir: &Path) -> Result<Vec<Lease>> {
+pub fn list(dir: &Path) -> Result<Vec<Lease>> {
     let unreadable = || format!("cannot read leaseDir {}", dir.display());
     let mut leases = Vec::new();
     for entry in fs::read_dir(dir).with_context(unreadable)? {

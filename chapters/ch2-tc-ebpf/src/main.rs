@@ -30,10 +30,9 @@ fn main() -> ExitCode {
 }
 
 fn answer(input: Result<Value, CniError>, asked: &str) -> Result<Option<Value>, CniError> {
-    let request = Request::from_env(|name| std::env::var_os(name))?;
-    if request == Request::Version {
+    let Some(request) = Request::from_env(|name| std::env::var_os(name))? else {
         return Ok(Some(version::report(asked)));
-    }
+    };
     // #region answer
     let conf = input?;
     config::version(&conf)?.allows(&request)?;
@@ -50,7 +49,7 @@ fn answer(input: Result<Value, CniError>, asked: &str) -> Result<Option<Value>, 
             del::del(Network::parse(&conf).ok().as_ref(), attachment).map(silent)
         }
         Request::Gc => gc::gc(&NetConf::parse(conf)?).map(silent),
-        Request::Status | Request::Version => status::status(&NetConf::parse(conf)?).map(silent),
+        Request::Status => status::status(&NetConf::parse(conf)?).map(silent),
     }
     // #endregion answer
 }

@@ -13,7 +13,7 @@ use crate::lease::{self, Lease};
 pub fn owner(network: &Network, host_link: &str) -> Result<Network> {
     let has = |network: &Network| -> Result<bool> {
         let is_its = |lease: &Lease| lease.host_link == host_link;
-        Ok(network.lease_dir.is_dir() && lease::read(&network.lease_dir)?.iter().any(is_its))
+        Ok(network.lease_dir.is_dir() && lease::list(&network.lease_dir)?.iter().any(is_its))
     };
     if has(network)? {
         return Ok(network.clone());
@@ -28,7 +28,7 @@ pub fn owner(network: &Network, host_link: &str) -> Result<Network> {
 
 /// All leases of the networks beside this one.
 pub fn leases_of_others(network: &Network) -> Result<Vec<Lease>> {
-    let leases = others(network)?.into_iter().map(|other| lease::read(&other.lease_dir));
+    let leases = others(network)?.into_iter().map(|other| lease::list(&other.lease_dir));
     Ok(leases.collect::<Result<Vec<_>>>()?.concat())
 }
 

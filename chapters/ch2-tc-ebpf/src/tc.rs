@@ -13,7 +13,7 @@ use std::sync::Mutex;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use libbpf_rs::skel::{OpenSkel, SkelBuilder as _};
-use libbpf_rs::{PrintLevel, ProgramHandle, TC_INGRESS, TcHook, TcHookBuilder};
+use libbpf_rs::{PrintLevel, ProgramHandle, ProgramType, TC_INGRESS, TcHook, TcHookBuilder};
 use nix::net::if_::if_nametoindex;
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 
@@ -119,13 +119,17 @@ fn load_and_pin() -> Result<ProgramHandle> {
 
 /// Why the kernel did not take the program, with all that the verifier said.
 fn refusal(error: &libbpf_rs::Error) -> anyhow::Error {
+    let said = said();
+    // The verifier's no is a permission that is denied, too: what does the kernel say to the smallest
+    // program?
+    let may_load = ProgramType::SchedCls.is_supported().unwrap_or_default();
     let why = match error.kind() {
-        libbpf_rs::ErrorKind::PermissionDenied if said().contains("-EPERM") => {
+        libbpf_rs::ErrorKind::PermissionDenied if !may_load => {
             "this process may not load eBPF programs: it needs CAP_BPF and CAP_NET_ADMIN"
         }
         _ => "the kernel refused the eBPF program",
     };
-    anyhow!("{error}\n{}", said()).context(why)
+    anyhow!("{error}\n{said}").context(why)
 }
 
 /// libbpf's messages, the verifier's log among them.

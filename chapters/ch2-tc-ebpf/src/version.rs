@@ -34,11 +34,11 @@ impl SpecVersion {
 
     /// Reads `cniVersion`. No guessing: what is not in the list is error 1, so is its absence.
     pub fn parse(text: Option<&str>) -> Result<Self, CniError> {
-        let found = Self::SUPPORTED.into_iter().find(|v| Some(v.as_str()) == text);
-        found.ok_or_else(|| {
-            let found = text.map_or("is missing".into(), |text| format!("is {text:?}"));
+        let version = Self::SUPPORTED.into_iter().find(|version| Some(version.as_str()) == text);
+        version.ok_or_else(|| {
+            let wrong = text.map_or("is missing".into(), |text| format!("is {text:?}"));
             incompatible(format!(
-                "cniVersion {found}, this plugin speaks {:?}",
+                "cniVersion {wrong}, this plugin speaks {:?}",
                 Self::SUPPORTED.map(Self::as_str)
             ))
         })
@@ -49,7 +49,7 @@ impl SpecVersion {
         let since = match request {
             Request::Check { .. } => Self::V0_4_0,
             Request::Gc | Request::Status => Self::V1_1_0,
-            Request::Add { .. } | Request::Del { .. } | Request::Version => Self::V0_3_0,
+            Request::Add { .. } | Request::Del { .. } => Self::V0_3_0,
         };
         if self >= since {
             return Ok(());

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow, bail};
+use netlink_packet_route::link::LinkMessage;
 use nix::errno::Errno;
 use serde_json::Value;
 
@@ -21,13 +22,12 @@ pub fn add(conf: &NetConf, attachment: &Attachment, netns: &Path) -> Result<Valu
     let netns = NetNs::open(netns)?;
     forward::warn_if_closed(conf);
     let added = netlink::block_on(async {
-        let node = Netlink::open()?;
-        let pod = netns.enter(Netlink::open)??;
+        let (node, pod) = (Netlink::open()?, netns.enter(Netlink::open)??);
         let lease = reserve(&node, conf, attachment).await?;
-        let mut link_made = false;
-        let added = connect(&node, &pod, &netns, conf, attachment, &lease, &mut link_made).await;
+        let mut add = Add { node, pod, netns, conf, attachment, lease, may_have_link: false };
+        let added = add.connect().await;
         if added.is_err() {
-            undo(conf, &lease, link_made).await;
+            add.undo().await;
         }
         added
     });
@@ -44,83 +44,95 @@ async fn reserve(node: &Netlink, conf: &NetConf, attachment: &Attachment) -> Res
     Ok(lease)
 }
 
-/// Everything between the lease and the result, in the order that lets nothing pass too early.
-async fn connect(
-    node: &Netlink,
-    pod: &Netlink,
-    netns: &NetNs,
-    conf: &NetConf,
-    attachment: &Attachment,
-    lease: &Lease,
-    link_made: &mut bool,
-) -> Result<Value> {
-    // #region add
-    let bridge = bridge::ensure(node, conf).await?;
-    let created = veth::create(node, conf, attachment, &bridge, netns, lease.address).await;
-    // Only the kernel's no proves that there is no link of ours.
-    *link_made = !matches!(created, Err(RequestError::Refused(_)));
-    if let Err(error) = created {
-        return Err(which_end_exists(error, node, pod, attachment).await);
-    }
-    let Some(eth0) = pod.link(&attachment.ifname).await? else {
-        bail!("{} vanished from the pod while it was being set up", attachment.ifname);
-    };
-    let index = eth0.header.index;
-    veth::claim(node, &lease.host_link, lease.address).await?;
-    veth::configure_host_end(node, attachment).await?;
-    veth::add_address(pod, conf, index, lease.address).await?;
-    tc::attach(&lease.host_link)?;
-    endpoint::publish(attachment, lease)?;
-    veth::set_up(pod, index).await?;
-    let metric = veth::add_default_route(pod, index, conf.gateway()).await?;
-    veth::wait_until_forwarding(node, &lease.host_link).await?;
-    // #endregion add
-
-    let on_node = |name: &str, mac, mtu| Interface { name: name.into(), mac, mtu, sandbox: None };
-    let host_mac = netlink::mac(&veth::host_mac_for(lease.address));
-    let interfaces = [
-        on_node(&conf.bridge, mac_of(&bridge), mtu_of(&bridge)),
-        on_node(&lease.host_link, host_mac, mtu_of(&eth0)),
-        Interface {
-            sandbox: Some(netns.path().display().to_string()),
-            ..on_node(&attachment.ifname, mac_of(&eth0), mtu_of(&eth0))
-        },
-    ];
-    Ok(success(conf, &interfaces, lease.address, metric))
+/// One ADD: what it works with, and how far it has come.
+struct Add<'a> {
+    node: Netlink,
+    pod: Netlink,
+    netns: NetNs,
+    conf: &'a NetConf,
+    attachment: &'a Attachment,
+    lease: Lease,
+    may_have_link: bool,
 }
 
-/// The kernel's EEXIST does not say which end of the pair it means.
-async fn which_end_exists(
-    error: RequestError,
-    node: &Netlink,
-    pod: &Netlink,
-    attachment: &Attachment,
-) -> anyhow::Error {
-    let (host_link, ifname) = (attachment.host_link(), &attachment.ifname);
-    let exists = matches!(error, RequestError::Refused(Errno::EEXIST));
-    let error = anyhow!(error);
-    if exists && matches!(pod.link(ifname).await, Ok(Some(_))) {
-        return error.context(format!("CNI_IFNAME {ifname} exists in the pod already"));
+impl Add<'_> {
+    /// Everything between the lease and the result, in the order that lets nothing pass too early.
+    async fn connect(&mut self) -> Result<Value> {
+        // #region add
+        let bridge = bridge::ensure(&self.node, self.conf).await?;
+        self.make_pair(&bridge).await?;
+        let Self { node, pod, conf, attachment, lease, .. } = self;
+        let Some(eth0) = pod.link(&attachment.ifname).await? else {
+            bail!("{} vanished from the pod while it was being set up", attachment.ifname);
+        };
+        let index = eth0.header.index;
+        veth::claim(node, &lease.host_link, lease.address).await?;
+        veth::configure_host_end(node, attachment).await?;
+        veth::add_address(pod, conf, index, lease.address).await?;
+        tc::attach(&lease.host_link)?;
+        endpoint::publish(attachment, lease)?;
+        veth::set_up(pod, index).await?;
+        let metric = veth::add_default_route(pod, index, conf.gateway()).await?;
+        veth::wait_until_forwarding(node, &lease.host_link).await?;
+        // #endregion add
+        Ok(self.result(&bridge, &eth0, metric))
     }
-    if exists && matches!(node.link(&host_link).await, Ok(Some(_))) {
-        return error
-            .context(format!("host link {host_link} exists without a lease; DEL it first"));
-    }
-    error.context(format!("cannot make the veth pair {host_link} and {ifname}"))
-}
 
-/// Back to before, on a socket of its own: the first one may be what broke.
-async fn undo(conf: &NetConf, lease: &Lease, link_made: bool) {
-    let undone = async {
-        let node = Netlink::open()?;
-        if link_made {
-            endpoint::withdraw(lease)?;
-            veth::delete(&node, &lease.host_link).await?;
+    async fn make_pair(&mut self, bridge: &LinkMessage) -> Result<()> {
+        let Self { node, netns, conf, attachment, lease, .. } = self;
+        let created = veth::create(node, conf, attachment, bridge, netns, lease.address).await;
+        // Only the kernel's no proves that there is no link of ours.
+        self.may_have_link = !matches!(created, Err(RequestError::Refused(_)));
+        match created {
+            Ok(()) => Ok(()),
+            Err(error) => Err(self.which_end_exists(error).await),
         }
-        release(&node, conf, Some(lease)).await.context("cannot free its address")
-    };
-    if let Err(error) = undone.await {
-        // The lease is still there: the DEL that follows a failed ADD finds link and address.
-        warn(&format!("could not undo the ADD, DEL will: {error:#}"));
+    }
+
+    /// The kernel's EEXIST does not say which end of the pair it means.
+    async fn which_end_exists(&self, error: RequestError) -> anyhow::Error {
+        let (host_link, ifname) = (&self.lease.host_link, &self.attachment.ifname);
+        let exists = matches!(error, RequestError::Refused(Errno::EEXIST));
+        let error = anyhow!(error);
+        if exists && matches!(self.pod.link(ifname).await, Ok(Some(_))) {
+            return error.context(format!("CNI_IFNAME {ifname} exists in the pod already"));
+        }
+        if exists && matches!(self.node.link(host_link).await, Ok(Some(_))) {
+            return error
+                .context(format!("host link {host_link} exists without a lease; DEL it first"));
+        }
+        error.context(format!("cannot make the veth pair {host_link} and {ifname}"))
+    }
+
+    fn result(&self, bridge: &LinkMessage, eth0: &LinkMessage, metric: Option<u32>) -> Value {
+        let Self { netns, conf, attachment, lease, .. } = self;
+        let on_node =
+            |name: &str, mac, mtu| Interface { name: name.into(), mac, mtu, sandbox: None };
+        let host_mac = netlink::mac(&veth::host_mac_for(lease.address));
+        let interfaces = [
+            on_node(&conf.bridge, mac_of(bridge), mtu_of(bridge)),
+            on_node(&lease.host_link, host_mac, mtu_of(eth0)),
+            Interface {
+                sandbox: Some(netns.path().display().to_string()),
+                ..on_node(&attachment.ifname, mac_of(eth0), mtu_of(eth0))
+            },
+        ];
+        success(conf, &interfaces, lease.address, metric)
+    }
+
+    /// Back to before, on a socket of its own: the first one may be what broke.
+    async fn undo(&self) {
+        let undone = async {
+            let node = Netlink::open()?;
+            if self.may_have_link {
+                endpoint::withdraw(&self.lease)?;
+                veth::delete(&node, &self.lease.host_link).await?;
+            }
+            release(&node, self.conf, Some(&self.lease)).await.context("cannot free its address")
+        };
+        if let Err(error) = undone.await {
+            // The lease is still there: the DEL that follows a failed ADD finds link and address.
+            warn(&format!("could not undo the ADD, DEL will: {error:#}"));
+        }
     }
 }

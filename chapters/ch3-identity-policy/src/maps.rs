@@ -9,6 +9,7 @@ use nix::errno::Errno;
 
 pub mod ct;
 mod endpoint;
+pub mod event;
 mod policy;
 
 /// Where all maps are pinned, as in the talk.
@@ -130,8 +131,16 @@ fn named<M>(name: &str, map: impl FnOnce(MapData) -> Result<M, MapError>) -> Res
     })
 }
 
+/// How many entries a pinned map has room for.
+pub fn capacity(name: &str) -> Result<u32> {
+    Ok(open(name)?.info()?.max_entries())
+}
+
 /// Opens a pinned map.
 pub fn open(name: &str) -> Result<MapData> {
     let path = format!("{GLOBALS}/{name}");
     MapData::from_pin(&path).with_context(|| format!("cannot open {path}; does ebpf-agent run?"))
 }
+
+#[cfg(test)]
+mod tests;

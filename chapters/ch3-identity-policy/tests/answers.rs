@@ -124,10 +124,10 @@ fn an_icmp_error_quotes_a_known_connection() {
         // Not padded: that would lengthen what is quoted.
         let shot = error(&quoted);
         let length = shot.len() as u32;
-        let before = s.monitor.count(|it| it.length == length && it.reason == unrelated);
+        let before = s.monitor.count(|it| it.length == length && it.reason.as_str() == unrelated);
         send(&s.node, &s.attacker, &shot);
         s.monitor.find(what, |_| {
-            s.monitor.count(|it| it.length == length && it.reason == unrelated) > before
+            s.monitor.count(|it| it.length == length && it.reason.as_str() == unrelated) > before
         });
     }
     let true_one = unique(error(&quote(victim, me, UDP, &udp(6000, 53))));

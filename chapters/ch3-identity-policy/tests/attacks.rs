@@ -85,16 +85,21 @@ fn nobody_answers_arp_for_another() {
     let short = frame(mac(victim), mac(me), 0x0806, &[0, 1, 8, 0]);
     let monitor = Monitor::new(&s.node);
     send(&s.node, &s.attacker, &short);
-    monitor
-        .find("a short ARP", |event| event.reason == spoofed && event.length == short.len() as u32);
+    monitor.find("a short ARP", |event| {
+        event.reason.as_str() == spoofed && event.length == short.len() as u32
+    });
     // Honest ones pass: the victim answers who asks, and a probe for the own address.
     let sandbox = s.attacker.sandbox.as_ref().unwrap();
     sandbox.run(&s.node, &["ip", "neigh", "flush", "all"]).unwrap();
     sandbox.ping(&s.node, ip(&s.bystander)).unwrap();
-    let before = s.monitor.count(|event| event.reason == spoofed);
+    let before = s.monitor.count(|event| event.reason.as_str() == spoofed);
     send(&s.node, &s.attacker, &say((mac(me), nobody), me, mac(me), 1));
     s.dropped(&s.attacker, "after it", spoofed, say((mac(friend), friend), victim, mac(me), 1));
-    assert_eq!(s.monitor.count(|event| event.reason == spoofed), before + 1, "an own probe");
+    assert_eq!(
+        s.monitor.count(|event| event.reason.as_str() == spoofed),
+        before + 1,
+        "an own probe"
+    );
 }
 
 #[test]
@@ -169,9 +174,10 @@ fn what_is_not_linear_is_read_all_the_same() {
         let send = || raw::ring::send("eth0", &frame);
         from.sandbox.as_ref().unwrap().enter(&s.node, send).unwrap();
         let event = s.monitor.find(what, |event| {
-            event.length == frame.len() as u32 && (event.hook == "from-pod" || !event.dropped)
+            event.length == frame.len() as u32
+                && (event.hook.as_str() == "from-pod" || !event.dropped)
         });
-        event.reason
+        event.reason.as_str()
     };
     let udp = udp(11, 12);
     let honest = s.ip(&s.friend, &s.victim, UDP, &udp);

@@ -12,7 +12,7 @@ use std::cell::RefCell;
 use std::net::Ipv4Addr;
 
 use ch3_identity_policy::{
-    agent::wanted::Wanted,
+    agent::reconcile::wanted::Wanted,
     maps::{EGRESS_ISOLATED, PolicyKey},
 };
 use engine::{Engine, HERE};

@@ -33,7 +33,7 @@ impl Scene {
         let scene = Self { node, outside, friend, other, victim, monitor };
         let honest = ipv4(ip(&scene.other), ip(&scene.victim), UDP, (&[], 0), &udp(1, 2));
         let honest = frame(mac(ip(&scene.victim)), mac(ip(&scene.other)), 0x0800, &honest);
-        while scene.monitor.count(|event| event.reason == "denied by policy") == 0 {
+        while scene.monitor.count(|event| event.reason.as_str() == "denied by policy") == 0 {
             send(&scene.node, &scene.other, &honest);
             std::thread::yield_now();
         }
@@ -46,9 +46,9 @@ impl Scene {
         let shot = unique(frame(UPLINK, [2, 0, 0, 0, 0, 9], 0x0800, &packet));
         self.outside.enter(&self.node, || RawSocket::on("eth0").send(&shot)).unwrap();
         let event = self.monitor.find("a packet from outside", |event| {
-            event.length == shot.len() as u32 && event.hook == "to-pod"
+            event.length == shot.len() as u32 && event.hook.as_str() == "to-pod"
         });
-        (event.reason, event.source_identity)
+        (event.reason.to_string(), event.source_identity)
     }
 }
 
@@ -145,7 +145,7 @@ fn a_mark_that_a_pod_sets_goes_no_further_than_the_pod() {
             socket.send_to(&mark.to_be_bytes(), to).unwrap();
             let port = socket.local_addr().unwrap().port();
             let event = s.monitor.find("a marked packet", |event| event.source_port == port);
-            assert_eq!(event.reason, "denied by policy", "{mark:#x}");
+            assert_eq!(event.reason.as_str(), "denied by policy", "{mark:#x}");
         })
         .unwrap();
     }
@@ -161,5 +161,5 @@ fn what_the_bridge_floods_is_for_one_pod_only() {
     let is_it = |event: &raw::Event| event.length == shot.len() as u32;
     s.monitor.find("the victim's", |event| is_it(event) && !event.dropped);
     let event = s.monitor.find("the other's", |event| is_it(event) && event.dropped);
-    assert_eq!(event.reason, "not the pod's address");
+    assert_eq!(event.reason.as_str(), "not the pod's address");
 }

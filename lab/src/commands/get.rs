@@ -1,35 +1,12 @@
 //! Objects as tables.
 
-use std::collections::BTreeMap;
-
 use anyhow::Result;
 use jiff::Timestamp;
 use lab::{Kind, Node};
 use serde_json::Value;
 
 use super::{none_found, pod};
-use crate::table::{self, age};
-
-/// What is listed, and how.
-#[derive(Debug, clap::Args)]
-pub struct Listed {
-    /// Of this namespace
-    #[arg(short, long, default_value = "default")]
-    namespace: String,
-    /// Of all namespaces
-    #[arg(short = 'A', long)]
-    all_namespaces: bool,
-    /// A column with the labels
-    #[arg(long)]
-    pub show_labels: bool,
-}
-
-impl Listed {
-    /// The one namespace that is listed, or `None`.
-    pub fn only(&self) -> Option<&str> {
-        (!self.all_namespaces).then_some(self.namespace.as_str())
-    }
-}
+use crate::table::{self, Listed, age, labels_of};
 
 /// `lab get`
 pub fn get(node: &Node, kind: Kind, listed: &Listed) -> Result<()> {
@@ -71,12 +48,6 @@ fn age_of(created: &Value) -> String {
     let created = created.as_str().and_then(|text| text.parse::<Timestamp>().ok());
     let seconds = created.and_then(|created| u64::try_from(created.as_second()).ok());
     seconds.map_or("<unknown>".into(), age)
-}
-
-/// A cell of the column LABELS.
-pub fn labels_of(labels: &BTreeMap<String, String>) -> String {
-    let pairs: Vec<_> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
-    if pairs.is_empty() { "<none>".into() } else { pairs.join(",") }
 }
 
 /// A cell of the column POD-SELECTOR.

@@ -3,11 +3,10 @@
 use anyhow::Result;
 use lab::{Node, PATIENCE, Phase, PodSpec, say};
 
-use super::get::{Listed, labels_of};
 use super::object::labels_from;
 use super::{Namespace, none_found, running};
 use crate::Output;
-use crate::table::{self, age};
+use crate::table::{self, Listed, age, labels_of};
 
 /// `lab pod …`
 #[derive(Debug, clap::Subcommand)]

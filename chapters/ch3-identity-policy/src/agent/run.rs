@@ -3,27 +3,32 @@
 use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 
-use super::engine::{Engine, Event};
 use super::files::make_directory;
-use super::metrics::Metrics;
-use super::server::{self, Api};
-use super::stores::{Read, Stores};
-use super::view::View;
-use super::{api_server, events, filters, listener, manifests};
+use super::objects::changed::Notify;
+use super::objects::stores::{Snapshot, Stores};
+use super::objects::{api_server, manifest_dir};
+use super::reconcile::counters::Counters;
+use super::reconcile::engine::Engine;
+use super::reconcile::filter_watch;
+use super::reconcile::message::Message;
+use super::reconcile::view::View;
+use super::serve::app_state::AppState;
+use super::serve::ring_buffer::Monitor;
+use super::serve::{listener, server};
 use crate::{api, lock, private, tc};
 
 /// What outlives the agent: beside the networks' leases, under a name that no network can have.
 const DIRECTORY: &str = "/run/ebpfcni/.agent";
 /// An identity rests this long before its number may be given again: longer than any
 /// connection is remembered.
-const GRACE: Duration = Duration::from_secs(3 * 3600);
+const REST: Duration = Duration::from_secs(3 * 3600);
 
 /// As many answers that take their time are looked for at once.
 const ANSWERERS: usize = 2;
@@ -67,37 +72,39 @@ fn lock() -> Result<File> {
 async fn serve(options: Options) -> Result<()> {
     let _lock = lock()?;
     tc::programs()?; // the plugin needs them, and we need their maps
-    let (engine, changes) = mpsc::channel();
-    filters::watch(engine.clone())?;
-    let monitor = events::Monitor::default();
+    let (engine, messages) = mpsc::channel();
+    filter_watch::watch(engine.clone())?;
+    let monitor = Monitor::default();
     let (view_sender, view) = watch::channel(View::default());
     let (ready_sender, ready) = watch::channel(false);
-    let (read_sender, read) = watch::channel(Read::default());
-    let metrics = Metrics::default();
-    let api = Api {
+    let (snapshot_sender, snapshot) = watch::channel(Snapshot::default());
+    let counters = Counters::default();
+    let state = AppState {
         engine: engine.clone(),
         view,
-        read,
+        snapshot,
         monitor: monitor.clone(),
         ready,
-        metrics: metrics.clone(),
+        counters: counters.clone(),
     };
-    let served = listener::serve(listener::listen(Path::new(api::SOCKET))?, server::router(api));
+    let served = listener::serve(listener::listen(Path::new(api::SOCKET))?, server::router(state));
 
     let reconciled = async {
         let (stores, listed) = oneshot::channel();
+        // The engine is gone only when the agent ends.
+        let notify: Notify = Arc::new(move |changed| drop(engine.send(Message::Objects(changed))));
         let watched = thread("objects", move || {
-            watch_objects(options.manifests, read_sender, engine, stores)
+            watch_objects(options.manifests, snapshot_sender, notify, stores)
         })?;
         let stores = listed.await;
         let Ok(stores) = stores else { return watched.await };
         stores.wait_until_ready().await?;
         let reconciled = thread("engine", move || {
             let directory = Path::new(DIRECTORY);
-            let engine = Engine::new(options.node, stores, directory, GRACE, view_sender, metrics)?;
-            engine.run(&changes, || {
+            let engine = Engine::new(options.node, stores, directory, REST, view_sender, counters)?;
+            engine.run(&messages, || {
                 ready_sender.send_replace(true);
-                // For whoever waits: from now on ADD works. There may be nobody.
+                // From now on ADD works. Perhaps nobody reads it.
                 let _ = writeln!(std::io::stdout(), "READY");
             });
             Ok(())
@@ -108,7 +115,7 @@ async fn serve(options: Options) -> Result<()> {
     tokio::select! {
         () = served => {}
         reconciled = reconciled => reconciled?,
-        () = monitor.read() => {}
+        () = monitor.run() => {}
         _ = terminate.recv() => tracing::info!("SIGTERM: programs and maps stay as they are"),
         _ = tokio::signal::ctrl_c() => tracing::info!("Ctrl-C: programs and maps stay as they are"),
     }
@@ -118,16 +125,16 @@ async fn serve(options: Options) -> Result<()> {
 /// Reads objects for ever, from manifests or from the API server.
 fn watch_objects(
     manifests: Option<PathBuf>,
-    read: watch::Sender<Read>,
-    engine: mpsc::Sender<Event>,
+    snapshot: watch::Sender<Snapshot>,
+    notify: Notify,
     listed: oneshot::Sender<Stores>,
 ) -> Result<()> {
     if let Some(directory) = &manifests {
-        return manifests::follow(directory, engine, read, listed);
+        return manifest_dir::follow(directory, notify, snapshot, listed);
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let _ = listed.send(api_server::watch(engine).await?); // as above
+        let _ = listed.send(api_server::watch(notify).await?); // nobody waits if the agent is ending
         std::future::pending().await
     })
 }

@@ -18,7 +18,7 @@ proptest! {
                 .map(|(_, value)| OsString::from_vec(value.clone())),
         });
         match request {
-            Ok(Request::Add { attachment, .. }) => {
+            Ok(Some(Request::Add { attachment, .. })) => {
                 prop_assert!(is_identifier(&attachment.container_id));
                 prop_assert!(is_ifname(&attachment.host_link()));
             }

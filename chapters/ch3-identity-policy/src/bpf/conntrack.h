@@ -1,5 +1,13 @@
 /* Who has opened a connection, so that its answers may pass: a policy allows connections, and
- * their answers with them. */
+ * their answers with them. The agent's view of these structs is src/maps/ct.rs. */
+#pragma once
+#include "vmlinux.h"
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+#include "events.h"
+#include "maps.h"
+#include "packet.h"
+#include "reasons.h"
 
 #define SECOND 1000000000ULL
 
@@ -24,12 +32,12 @@ struct ct_entry {
 #define CT_OPENER_CLOSED 2
 #define CT_ANSWERER_CLOSED 4
 #define CT_CLOSED (CT_OPENER_CLOSED | CT_ANSWERER_CLOSED)
-#define CT_TOLD 8 /* somebody was told that it is new */
+#define CT_REPORTED 8 /* an event has said that it is new */
 
 /* #region tables */
 /* In a full table the least recently used makes room. So each pod has tables of its own, and
- * whatever it opens throws out its own connections only: 2 * id is the table of those that it has
- * opened, 2 * id + 1 of those that were opened to it by who is no pod of this node. The agent makes
+ * what it opens throws out its own connections only: table 2 * id has those that it has opened,
+ * table 2 * id + 1 those that others than pods of this node have opened to it. The agent makes
  * them, larger where there are many CPUs: to each the kernel hands out entries by 128. */
 struct ct_table {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -46,7 +54,7 @@ struct {
 	__array(values, struct ct_table);
 } ct_map SEC(".maps");
 
-/* The table for a connection between a pod of this node and `opener`, who may be another one. */
+/* The table for a connection between a pod of this node and `opener`, which may be another one. */
 static __always_inline void *table_of(const struct endpoint *opener, const struct endpoint *pod)
 {
 	__u32 index = opener && opener->ifindex ? 2 * opener->id : 2 * pod->id + 1;
@@ -82,16 +90,17 @@ static __always_inline __u32 generation(const struct endpoint *endpoint)
 }
 
 /* #region connection */
-/* The connection from src to dst with this key. It counts while it lives, and while both
- * addresses are whose they were. */
+/* The connection from opener to answerer with this key, or NULL. It counts while it lives, and while
+ * both addresses belong to the same endpoints as before. */
 static __always_inline struct ct_entry *connection(void *table, const struct ct_key *key,
-						   const struct endpoint *src,
-						   const struct endpoint *dst)
+						   const struct endpoint *opener,
+						   const struct endpoint *answerer)
 {
 	struct ct_entry *entry = table ? bpf_map_lookup_elem(table, key) : NULL;
 
 	if (!entry || entry->expires <= bpf_ktime_get_ns() ||
-	    entry->src_generation != generation(src) || entry->dst_generation != generation(dst))
+	    entry->src_generation != generation(opener) ||
+	    entry->dst_generation != generation(answerer))
 		return NULL;
 	return entry;
 }
@@ -111,11 +120,11 @@ static __always_inline void refresh(struct ct_entry *entry, const struct packet 
 }
 /* #endregion connection */
 
-/* Remembers or refreshes the connection of a packet that was allowed; is it one that nobody was
- * told of? Who is told of it is for the caller to say. */
+/* Remembers or refreshes the connection of a packet that was allowed. Returns whether the caller
+ * should report it as new: never if it does not report this connection at all. */
 static __always_inline bool remember(struct __sk_buff *skb, const struct packet *packet,
 				     void *table, __u32 src_id, const struct endpoint *src,
-				     const struct endpoint *dst, bool tells)
+				     const struct endpoint *dst, bool reports)
 {
 	if (!packet->has_ports)
 		return false;
@@ -126,13 +135,13 @@ static __always_inline bool remember(struct __sk_buff *skb, const struct packet 
 		/* A lone SYN is a new beginning, also of a connection that was closing. */
 		if (packet->proto == IPPROTO_TCP && !packet->answers && known->flags & CT_CLOSED)
 			known->flags = 0;
-		bool is_news = tells && !(known->flags & CT_TOLD);
+		bool is_new = reports && !(known->flags & CT_REPORTED);
 
-		if (is_news)
-			known->flags |= CT_TOLD;
+		if (is_new)
+			known->flags |= CT_REPORTED;
 		known->src_id = src_id;
 		refresh(known, packet, CT_OPENER_CLOSED);
-		return is_news;
+		return is_new;
 	}
 	if (!packet->opens)
 		return false;
@@ -141,13 +150,15 @@ static __always_inline bool remember(struct __sk_buff *skb, const struct packet 
 		.src_id = src_id,
 		.src_generation = generation(src),
 		.dst_generation = generation(dst),
-		.flags = tells ? CT_TOLD : 0,
+		.flags = reports ? CT_REPORTED : 0,
 	};
 
 	if (!table || bpf_map_update_elem(table, &key, &entry, BPF_ANY))
 		count(CT_FULL, skb);
-	return tells;
+	return reports;
 }
+
+#define ICMP_QUOTED 8 /* RFC 792: so much behind the IP header must be quoted */
 
 /* #region related */
 /* Reads the packet that an ICMP error quotes. */
@@ -163,8 +174,7 @@ static __always_inline bool read_quoted(struct __sk_buff *skb, const struct pack
 	if (ip.version != 4 || ip.ihl < 5 || ip.frag_off & bpf_htons(IP_OFFSET) ||
 	    !header_size(ip.protocol))
 		return false;
-	/* Eight bytes behind the header are all that must be quoted. */
-	if (bpf_skb_load_bytes(skb, offset + ip.ihl * 4, &l4, 8))
+	if (bpf_skb_load_bytes(skb, offset + ip.ihl * 4, &l4, ICMP_QUOTED))
 		return false;
 	*quoted = (struct packet){ .saddr = ip.saddr, .daddr = ip.daddr, .proto = ip.protocol };
 	read_l4(&l4, quoted);

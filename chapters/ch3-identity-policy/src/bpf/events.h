@@ -1,7 +1,15 @@
-/* What is told of a packet: a counter for each reason, and an event for people. */
+/* What is reported of a packet: a counter for each reason, and an event for people. The agent's
+ * view of these structs is src/maps/event.rs. */
+#pragma once
+#include "vmlinux.h"
+#include <bpf/bpf_helpers.h>
+#include "packet.h"
+#include "reasons.h"
 
-#define HOOK_FROM_POD 0
-#define HOOK_TO_POD 1
+enum hook {
+	HOOK_FROM_POD,
+	HOOK_TO_POD,
+} __attribute__((packed)); /* one byte */
 
 struct counter {
 	__u64 packets;
@@ -28,8 +36,8 @@ struct event {
 	__u32 ifindex;
 	__u32 length;
 	__u8 proto;
-	__u8 reason;
-	__u8 hook;
+	enum reason reason;
+	enum hook hook;
 	__u8 reserved;
 };
 
@@ -65,8 +73,8 @@ static __always_inline void count(__u32 reason, struct __sk_buff *skb)
 /* Never waits: with a full buffer the event is lost, and counted. Nor does it wake the agent, which
  * costs more than the verdict: the agent looks ten times a second, and is woken only when the buffer
  * becomes half full. */
-static __always_inline void tell(struct __sk_buff *skb, const struct packet *packet, __u8 hook,
-				 __u32 src_id, __u32 dst_id, __u8 reason)
+static __always_inline void tell(struct __sk_buff *skb, const struct packet *packet, enum hook hook,
+				 __u32 src_id, __u32 dst_id, enum reason reason)
 {
 	__u32 zero = 0, *listening = bpf_map_lookup_elem(&listening_map, &zero);
 

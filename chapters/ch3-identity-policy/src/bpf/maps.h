@@ -1,5 +1,8 @@
 /* What the agent and the programs share. All maps are pinned in /sys/fs/bpf/tc/globals, so that
  * they outlive both. The agent's view of these structs is src/maps.rs. */
+#pragma once
+#include "vmlinux.h"
+#include <bpf/bpf_helpers.h>
 
 /* Identities below 256 are reserved, with Cilium's numbers. */
 #define ID_ANY 0 /* only in policy_map's keys: whoever it is */

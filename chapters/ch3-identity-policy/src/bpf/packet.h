@@ -1,14 +1,25 @@
 /* What a packet says of itself. Nothing here decides; what cannot be read is refused. */
+#pragma once
+#include "vmlinux.h"
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+#include "reasons.h"
 
+/* Macros are not in the kernel's BTF, from which vmlinux.h is made. */
+#define ETH_ALEN 6
 #define ETH_P_IP 0x0800
 #define ETH_P_ARP 0x0806
+#define ETH_P_8021Q 0x8100
+#define ETH_P_8021AD 0x88a8
 #define IP_MORE_FRAGMENTS 0x2000
 #define IP_OFFSET 0x1fff
+#define IP_MAX_LENGTH 0xffff
 #define ICMP_ECHOREPLY 0
 #define ICMP_DEST_UNREACH 3
 #define ICMP_ECHO 8
 #define ICMP_TIME_EXCEEDED 11
 #define ICMP_PARAMETERPROB 12
+#define SCTP_HEADER 12 /* RFC 9260: ports, verification tag, checksum */
 
 /* Addresses and ports in network byte order. */
 struct packet {
@@ -26,7 +37,7 @@ struct packet {
 	bool closes; /* FIN or RST */
 	bool resets; /* RST */
 	bool is_error; /* an ICMP error: it quotes the packet that caused it */
-	__u8 source_mac[6];
+	__u8 source_mac[ETH_ALEN];
 	bool to_group; /* the frame is for a multicast or broadcast MAC */
 	__u32 l4; /* where the IPv4 header ends, from the start of the frame */
 };
@@ -53,26 +64,27 @@ static __always_inline __u32 header_size(__u8 proto)
 	case IPPROTO_TCP:
 		return sizeof(struct tcphdr);
 	case IPPROTO_UDP:
+		return sizeof(struct udphdr);
 	case IPPROTO_ICMP:
-		return 8;
+		return sizeof(struct icmphdr);
 	case IPPROTO_SCTP:
-		return 12;
+		return SCTP_HEADER;
 	default:
 		return 0;
 	}
 }
 
-/* bpf_skb_load_bytes wants a constant size, and reads what is not linear too: packets that
- * AF_PACKET builds in a ring have nothing at all at skb->data. */
+/* bpf_skb_load_bytes wants a constant size, hence the cases. It reads what is not linear too: packets
+ * that AF_PACKET builds in a ring have nothing at all at skb->data. */
 static __always_inline bool load_l4(struct __sk_buff *skb, __u32 offset, __u8 proto, union l4 *l4)
 {
 	switch (proto) {
 	case IPPROTO_TCP:
 		return !bpf_skb_load_bytes(skb, offset, l4, sizeof(struct tcphdr));
 	case IPPROTO_SCTP:
-		return !bpf_skb_load_bytes(skb, offset, l4, 12);
-	default:
-		return !bpf_skb_load_bytes(skb, offset, l4, 8);
+		return !bpf_skb_load_bytes(skb, offset, l4, SCTP_HEADER);
+	default: /* UDP, ICMP */
+		return !bpf_skb_load_bytes(skb, offset, l4, sizeof(struct icmphdr));
 	}
 }
 
@@ -93,7 +105,7 @@ static __always_inline void read_l4(const union l4 *l4, struct packet *packet)
 		packet->closes = l4->tcp.fin || l4->tcp.rst;
 		break;
 	case IPPROTO_ICMP:
-		/* A request never answers, or whoever is pinged could ping back. */
+		/* A request never answers: else a pod that is pinged could ping back. */
 		packet->opens = l4->icmp.type == ICMP_ECHO;
 		packet->answers = l4->icmp.type == ICMP_ECHOREPLY;
 		packet->has_ports = packet->opens || packet->answers;
@@ -119,11 +131,12 @@ static __always_inline int parse(struct __sk_buff *skb, struct packet *packet)
 		return DROP_VLAN;
 	if (bpf_skb_load_bytes(skb, 0, &frame.eth, sizeof(frame.eth)))
 		return DROP_INVALID;
-	__builtin_memcpy(packet->source_mac, frame.eth.h_source, 6);
+	__builtin_memcpy(packet->source_mac, frame.eth.h_source, ETH_ALEN);
 	packet->to_group = frame.eth.h_dest[0] & 1;
 	if (frame.eth.h_proto == bpf_htons(ETH_P_ARP))
 		return 0;
-	if (frame.eth.h_proto == bpf_htons(0x8100) || frame.eth.h_proto == bpf_htons(0x88a8))
+	if (frame.eth.h_proto == bpf_htons(ETH_P_8021Q) ||
+	    frame.eth.h_proto == bpf_htons(ETH_P_8021AD))
 		return DROP_VLAN;
 	if (frame.eth.h_proto != bpf_htons(ETH_P_IP))
 		return DROP_ETHERTYPE; /* IPv6 too: an address that nobody checks is a way round */
@@ -131,7 +144,7 @@ static __always_inline int parse(struct __sk_buff *skb, struct packet *packet)
 	if (bpf_skb_load_bytes(skb, sizeof(frame.eth), &frame.ip, sizeof(frame.ip)))
 		return DROP_INVALID;
 	__u32 header = frame.ip.ihl * 4, total = bpf_ntohs(frame.ip.tot_len);
-	if (!total && skb->len > 0xffff) /* BIG TCP: too large for the field */
+	if (!total && skb->len > IP_MAX_LENGTH) /* BIG TCP: too large for the field */
 		total = skb->len - sizeof(frame.eth);
 	if (frame.ip.version != 4 || header < sizeof(frame.ip) || total < header ||
 	    total > skb->len - sizeof(frame.eth) || !frame.ip.protocol)

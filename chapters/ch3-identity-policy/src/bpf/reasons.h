@@ -1,4 +1,6 @@
-/* Why a packet is dropped. Names for people: src/events.rs. */
+/* Why a packet is dropped. The agent has the same list, with names for people: src/maps/event.rs. */
+#pragma once
+
 enum reason {
 	FORWARDED, /* no reason: an event of a new connection */
 	DROP_INVALID, /* short or odd headers */
@@ -15,4 +17,4 @@ enum reason {
 	EVENT_LOST, /* not a drop: the ring buffer was full */
 	CT_FULL, /* not a drop: a connection could not be remembered */
 	REASONS,
-};
+} __attribute__((packed)); /* one byte */

@@ -1,10 +1,19 @@
 /* Does what comes out of a veth come from the pod behind it? */
+#pragma once
+#include "vmlinux.h"
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+#include "maps.h"
+#include "packet.h"
+
+#define ARPHRD_ETHER 1
+#define IPV4_ALEN 4
 
 struct arp {
 	struct arphdr header;
-	__u8 sender_mac[6];
+	__u8 sender_mac[ETH_ALEN];
 	__be32 sender;
-	__u8 target_mac[6];
+	__u8 target_mac[ETH_ALEN];
 	__be32 target;
 } __attribute__((packed));
 
@@ -12,7 +21,7 @@ static __always_inline bool same_mac(const __u8 *a, const __u8 *b)
 {
 	int differ = 0;
 
-	for (int i = 0; i < 6; i++)
+	for (int i = 0; i < ETH_ALEN; i++)
 		differ |= a[i] ^ b[i];
 	return !differ;
 }
@@ -35,8 +44,9 @@ static __always_inline bool arp_is_honest(struct __sk_buff *skb, const struct pa
 
 	if (bpf_skb_load_bytes(skb, sizeof(struct ethhdr), &arp, sizeof(arp)))
 		return false;
-	if (arp.header.ar_hrd != bpf_htons(1) || arp.header.ar_pro != bpf_htons(ETH_P_IP) ||
-	    arp.header.ar_hln != 6 || arp.header.ar_pln != 4)
+	if (arp.header.ar_hrd != bpf_htons(ARPHRD_ETHER) ||
+	    arp.header.ar_pro != bpf_htons(ETH_P_IP) || arp.header.ar_hln != ETH_ALEN ||
+	    arp.header.ar_pln != IPV4_ALEN)
 		return false;
 	/* Sender 0.0.0.0 asks whether somebody has the address already (RFC 5227): its own. */
 	struct endpoint *me = own_endpoint(packet, arp.sender ?: arp.target, epoch);

@@ -1,30 +1,44 @@
 /* Who is the source, who is the destination, is the pair allowed? */
+#pragma once
+#include "vmlinux.h"
+#include "maps.h"
+#include "reasons.h"
 
 /* The slide's look-up, and one with a wildcard: nothing found is a no. */
 /* #region allowed */
-static __always_inline bool allowed(__u32 src_id, __u32 dst_id, __u32 epoch,
-				    struct policy_entry **entry)
+static __always_inline struct policy_entry *allowed(__u32 src_id, __u32 dst_id, __u32 epoch)
 {
-	*entry = policy_at(src_id, dst_id, epoch);
-	if (!*entry)
-		*entry = policy_at(ID_ANY, dst_id, epoch);
-	return *entry && (*entry)->action == ACTION_ALLOW;
+	struct policy_entry *entry = policy_at(src_id, dst_id, epoch);
+
+	if (!entry)
+		entry = policy_at(ID_ANY, dst_id, epoch);
+	return entry && entry->action == ACTION_ALLOW ? entry : NULL;
 }
 /* #endregion allowed */
 
+struct verdict {
+	int reason; /* 0: it may pass */
+	struct policy_entry *entry; /* that allows it, if it takes one */
+};
+
 /* May a connection from src to dst be? Nothing isolates the node and the world; the node always
  * reaches its own pods (kubelet's probes). `flags` are those of src, if it is an endpoint. */
-static __always_inline int judge(__u32 src_id, __u16 flags, __u32 dst_id, __u32 epoch,
-				 struct policy_entry **entry)
+static __always_inline struct verdict judge(__u32 src_id, __u16 flags, __u32 dst_id, __u32 epoch)
 {
-	*entry = NULL;
+	struct verdict verdict = { FORWARDED, NULL };
+
 	if (src_id == ID_HOST)
-		return FORWARDED;
-	if (flags & EGRESS_ISOLATED)
-		return DROP_EGRESS;
-	if (dst_id == ID_HOST || dst_id == ID_WORLD || allowed(src_id, dst_id, epoch, entry))
-		return FORWARDED;
-	return DROP_POLICY;
+		return verdict;
+	if (flags & EGRESS_ISOLATED) {
+		verdict.reason = DROP_EGRESS;
+		return verdict;
+	}
+	if (dst_id == ID_HOST || dst_id == ID_WORLD)
+		return verdict;
+	verdict.entry = allowed(src_id, dst_id, epoch);
+	if (!verdict.entry)
+		verdict.reason = DROP_POLICY;
+	return verdict;
 }
 
 /* from_pod writes into the packet's mark who sent it, as Cilium does, and in which epoch. The mark
@@ -39,7 +53,7 @@ static __always_inline __u32 mark_of(__u32 identity, __u32 epoch)
 	return identity << 16 | MARK_IDENTITY | (epoch & MARK_EPOCH);
 }
 
-/* Who sent what carries a mark. */
+/* The identity of the sender of a packet with a mark. */
 static __always_inline __u32 who_marked(struct __sk_buff *skb, __u32 *epoch, struct endpoint **src)
 {
 	/* The pod's own address: what is it now? It may have changed on the way. */
@@ -55,7 +69,7 @@ static __always_inline __u32 who_marked(struct __sk_buff *skb, __u32 *epoch, str
 }
 
 /* #region who */
-/* The identity of who sent what is about to enter a pod; 0: somebody who poses as another.
+/* The identity of the sender of a packet that is about to enter a pod; 0: it poses as another.
  * `src` becomes the endpoint that has the source address, if any. */
 static __always_inline __u32 who_sent(struct __sk_buff *skb, __be32 saddr, __u32 *epoch,
 				      struct endpoint **src)

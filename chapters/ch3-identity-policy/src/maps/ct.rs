@@ -59,9 +59,6 @@ pub type Table = HashMap<MapData, CtKey, CtEntry>;
 /// Where the tables are pinned by their number: without a pin only CAP_SYS_ADMIN could open one.
 const TABLES: &str = "/sys/fs/bpf/tc/globals/ct_tables";
 
-/// The last endpoint for whose tables `ct_map` has room.
-const LAST: u32 = 32_768 / 2 - 1;
-
 /// `ct_map`, and how many endpoints have tables in it: those with an id below.
 #[derive(Debug)]
 pub struct Tables {
@@ -82,12 +79,11 @@ impl Tables {
         Ok(Self { map, endpoints })
     }
 
-    // #region make
     /// Makes tables for all endpoints with an id below `endpoints`. In one go: after each change of
     /// a map of maps the kernel waits until no program is running that may have seen it before.
     /// Tables are never emptied: who gets an id later has other generations.
     pub fn make(&mut self, endpoints: u32) -> Result<()> {
-        let endpoints = endpoints.min(LAST + 1);
+        let endpoints = endpoints.min(self.map.max_entries() / 2);
         if endpoints <= self.endpoints {
             return Ok(());
         }
@@ -107,7 +103,6 @@ impl Tables {
         self.endpoints = endpoints;
         Ok(())
     }
-    // #endregion make
 
     /// For how many endpoints there are tables.
     pub fn endpoints(&self) -> u32 {

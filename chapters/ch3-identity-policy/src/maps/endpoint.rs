@@ -24,17 +24,17 @@ pub const EGRESS_ISOLATED: u16 = 1;
 /// `struct endpoint`: from an epoch on somebody, or nobody (identity 0), has the address.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Version {
-    since: u32,
-    endpoint: Endpoint,
+pub(super) struct Version {
+    pub(super) since: u32,
+    pub(super) endpoint: Endpoint,
 }
 
 /// `struct endpoint_entry`: two versions, of which the younger counts, if its epoch has come.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct EndpointEntry {
-    versions: [Version; 2],
-    lock: u32,
+    pub(super) versions: [Version; 2],
+    pub(super) lock: u32,
 }
 
 impl EndpointEntry {
@@ -43,7 +43,6 @@ impl EndpointEntry {
         Self { versions: [Version { since, endpoint }, Version::default()], lock: 0 }
     }
 
-    // #region versions
     /// Who has the address in this epoch.
     pub fn at(&self, epoch: u32) -> Option<Endpoint> {
         let endpoint = self.versions[self.index_at(epoch)?].endpoint;
@@ -57,7 +56,6 @@ impl EndpointEntry {
         self.versions[other] = Version { since: epoch, endpoint };
         self
     }
-    // #endregion versions
 
     /// The latest epoch that it speaks of.
     pub fn newest(&self) -> u32 {

@@ -20,7 +20,7 @@ pub struct PolicyEntry {
     pub since: u32,
     /// The first in which it does not any more; 0: no end yet.
     pub until: u32,
-    lock: u32,
+    pub(super) lock: u32,
     /// Packets that this entry let into pods.
     pub packets: u64,
     /// And their bytes.

@@ -35,7 +35,7 @@ impl Scene {
         let scene = Self { node, friend, attacker, victim, bystander, monitor };
         // The policy is in force when the first honest packet is denied.
         let honest = scene.ip(&scene.attacker, &scene.victim, UDP, &udp(1, 2));
-        let denied = |event: &Event| event.reason == "denied by policy";
+        let denied = |event: &Event| event.reason.as_str() == "denied by policy";
         while scene.monitor.count(denied) == 0 {
             send(&scene.node, &scene.attacker, &honest);
             std::thread::yield_now();
@@ -67,9 +67,10 @@ impl Scene {
         let frame = unique(frame);
         send(&self.node, from, &frame);
         let is_it = |event: &Event| event.length == frame.len() as u32;
-        self.monitor.find(what, |event| is_it(event) && !event.dropped && event.hook == "to-pod");
+        self.monitor
+            .find(what, |event| is_it(event) && !event.dropped && event.hook.as_str() == "to-pod");
         assert_eq!(
-            self.monitor.count(|event| is_it(event) && event.hook == "from-pod"),
+            self.monitor.count(|event| is_it(event) && event.hook.as_str() == "from-pod"),
             0,
             "{what}"
         );

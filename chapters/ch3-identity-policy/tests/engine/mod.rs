@@ -14,13 +14,13 @@ use std::time::{Duration, SystemTime};
 
 use ch3_identity_policy::{agent, api, maps};
 
-use agent::changes::Changes;
-use agent::directory::{Directory, Objects};
-use agent::identity::Identities;
-use agent::local::Local;
-use agent::objects::{Namespace, NetworkPolicy, Pod};
-use agent::view::View;
-use agent::wanted::{News, Wanted};
+use agent::objects::directory::{Directory, Objects};
+use agent::objects::kinds::{Namespace, NetworkPolicy, Pod};
+use agent::owners::identity::Identities;
+use agent::owners::local::LocalEndpoints;
+use agent::reconcile::changes::Changes;
+use agent::reconcile::view::View;
+use agent::reconcile::wanted::{ViewChanges, Wanted};
 use api::{NewEndpoint, PodRef};
 use maps::{Endpoint, PolicyKey};
 use serde::de::DeserializeOwned;
@@ -38,7 +38,7 @@ pub struct Engine {
     namespaces: Read<Namespace>,
     policies: Read<NetworkPolicy>,
     pub directory: Directory,
-    pub local: Local,
+    pub local: LocalEndpoints,
     pub identities: Rc<RefCell<Identities>>,
     pub wanted: Wanted,
     pub view: View,
@@ -57,7 +57,7 @@ impl Engine {
             namespaces: Read::new(),
             policies: Read::new(),
             directory: Directory::default(),
-            local: Local::load(files.join("endpoints")).unwrap(),
+            local: LocalEndpoints::load(files.join("endpoints")).unwrap(),
             identities: Rc::new(RefCell::new(identities)),
             wanted: Wanted::new(HERE.into()),
             view: View::default(),
@@ -74,7 +74,7 @@ impl Engine {
             pods: self.pods.clone(),
             namespaces: self.namespaces.clone(),
             policies: self.policies.clone(),
-            local: Local::load(self.files.0.join("endpoints")).unwrap(),
+            local: LocalEndpoints::load(self.files.0.join("endpoints")).unwrap(),
             identities: self.identities.clone(),
             ..Self::new("anew")
         };
@@ -123,7 +123,7 @@ impl Engine {
         let mut identities = self.identities.borrow_mut();
         let changes = self.wanted.update(&mut self.directory, &mut self.local, &mut identities);
         self.view.learn(&changes, &self.wanted, &self.local, &identities);
-        self.wanted.news = News::default();
+        self.wanted.for_view = ViewChanges::default();
         identities.gc_unused(&self.wanted.claims.owners.identities(), SystemTime::now());
         drop(identities);
         self.write(&changes);

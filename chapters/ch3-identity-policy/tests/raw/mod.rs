@@ -13,7 +13,7 @@ use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::time::{Duration, Instant};
 
 pub use ch3_identity_policy::{
-    agent::events::Event,
+    agent::serve::event::Event,
     client,
     maps::{
         self,

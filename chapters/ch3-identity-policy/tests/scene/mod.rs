@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use aya::maps::{Map, PerCpuArray};
-use ch3_identity_policy::{agent::events, maps};
+use ch3_identity_policy::maps::{self, event::Reason};
 use lab::{Node, Pod, PodSpec, Sandbox};
 use serde_json::Value;
 
@@ -71,12 +71,12 @@ pub fn is_answered(node: &Node, ask: impl Fn() -> bool) -> bool {
 
 /// How many packets policies have dropped so far.
 fn denied(node: &Node) -> u64 {
-    let reasons = [events::DENIED, events::EGRESS, events::ANSWER];
+    let reasons = [Reason::DropPolicy, Reason::DropEgress, Reason::DropAnswer];
     let count = || {
         let map = Map::PerCpuArray(maps::open("metrics_map").unwrap());
         let map = PerCpuArray::<_, [u64; 2]>::try_from(map).unwrap();
-        let numbers = (0..).zip(events::REASONS).filter(|(_, reason)| reasons.contains(reason));
-        numbers.flat_map(|(number, _)| map.get(&number, 0).unwrap().to_vec()).map(|it| it[0]).sum()
+        let counters = reasons.map(|reason| map.get(&(reason as u32), 0).unwrap().to_vec());
+        counters.into_iter().flatten().map(|[packets, _]| packets).sum()
     };
     node.enter(count).unwrap()
 }

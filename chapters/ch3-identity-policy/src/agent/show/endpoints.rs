@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, Result, bail};
 
 use super::table::{Output, json, say, table};
-use crate::agent::identity;
+use crate::agent::owners::identity;
 use crate::api::{EndpointStatus, IdentityStatus, SecurityLabels};
 use crate::client;
 
@@ -15,42 +15,42 @@ pub fn endpoints(output: Output) -> Result<()> {
     let isolated = |policies: &[String]| if policies.is_empty() { "No" } else { "Yes" }.to_string();
     let titles =
         ["ENDPOINT", "POD", "INGRESS ISOLATED", "EGRESS ISOLATED", "IDENTITY", "IPV4", "LABELS"];
-    table(output, &endpoints, &titles, |it| {
+    table(output, &endpoints, &titles, |status| {
         vec![
-            it.id.to_string(),
-            pod_of(it),
-            isolated(&it.ingress),
-            isolated(&it.egress),
-            it.identity.to_string(),
-            it.new.address.to_string(),
-            labels_of(&it.labels),
+            status.id.to_string(),
+            pod_of(status),
+            isolated(&status.ingress),
+            isolated(&status.egress),
+            status.identity.to_string(),
+            status.new.address.to_string(),
+            labels_of(&status.labels),
         ]
     })?;
     if !output.is_json() {
-        endpoints.iter().filter_map(|it| it.fault.as_ref()).try_for_each(say)?;
+        endpoints.iter().filter_map(|status| status.fault.as_ref()).try_for_each(say)?;
     }
     Ok(())
 }
 
 /// `endpoint get`: with the policies that isolate it, and whom each of their rules lets in.
 pub fn endpoint(which: &str, output: Output) -> Result<()> {
-    let it = find(which)?;
+    let endpoint = find(which)?;
     if output.is_json() {
-        return json(&it);
+        return json(&endpoint);
     }
-    let (pod, address) = (pod_of(&it), it.new.address);
-    say(format_args!("Endpoint {}: {pod}, {address}, veth {}", it.id, it.link))?;
-    say(format_args!("Identity {}: {}", it.identity, labels_of(&it.labels)))?;
-    for (direction, policies) in [("Ingress", &it.ingress), ("Egress", &it.egress)] {
+    let (pod, address) = (pod_of(&endpoint), endpoint.new.address);
+    say(format_args!("Endpoint {}: {pod}, {address}, veth {}", endpoint.id, endpoint.link))?;
+    say(format_args!("Identity {}: {}", endpoint.identity, labels_of(&endpoint.labels)))?;
+    for (direction, policies) in [("Ingress", &endpoint.ingress), ("Egress", &endpoint.egress)] {
         match policies.as_slice() {
             [] => say(format_args!("{direction}: not isolated"))?,
             some => say(format_args!("{direction}: isolated by {}", some.join(", ")))?,
         }
     }
-    if let Some(fault) = &it.fault {
+    if let Some(fault) = &endpoint.fault {
         say(fault)?;
     }
-    for rule in &it.rules {
+    for rule in &endpoint.rules {
         let ids: Vec<_> = rule.identities.iter().map(u32::to_string).collect();
         let ids = if ids.is_empty() { "nobody now".into() } else { ids.join(", ") };
         say(format_args!("  {} {}: {}: {ids}", rule.policy, rule.at, rule.lets_in))?;
@@ -61,9 +61,14 @@ pub fn endpoint(which: &str, output: Output) -> Result<()> {
 /// `identity list`.
 pub fn identities(output: Output) -> Result<()> {
     let identities: Vec<IdentityStatus> = client::get("/v1/identity")?;
-    table(output, &identities, &["ID", "NAMESPACE", "LABELS", "IN USE"], |it| {
-        let in_use = if it.in_use { "Yes" } else { "No" };
-        vec![it.id.to_string(), it.labels.namespace.clone(), labels_of(&it.labels), in_use.into()]
+    table(output, &identities, &["ID", "NAMESPACE", "LABELS", "IN USE"], |status| {
+        let in_use = if status.in_use { "Yes" } else { "No" };
+        vec![
+            status.id.to_string(),
+            status.labels.namespace.clone(),
+            labels_of(&status.labels),
+            in_use.into(),
+        ]
     })
 }
 
@@ -71,7 +76,7 @@ pub fn identities(output: Output) -> Result<()> {
 pub fn names() -> Result<BTreeMap<u32, String>> {
     let identities: Vec<IdentityStatus> = client::get("/v1/identity").unwrap_or_default();
     let mut names: BTreeMap<_, _> =
-        identities.iter().map(|it| (it.id, labels_of(&it.labels))).collect();
+        identities.iter().map(|status| (status.id, labels_of(&status.labels))).collect();
     for id in [identity::HOST, identity::WORLD] {
         names.extend(identity::name(id).map(|name| (id, name.to_string())));
     }
@@ -81,11 +86,11 @@ pub fn names() -> Result<BTreeMap<u32, String>> {
 /// An endpoint by its id, pod or address.
 pub fn find(which: &str) -> Result<EndpointStatus> {
     let endpoints: Vec<EndpointStatus> = client::get("/v1/endpoint")?;
-    let is_it = |it: &EndpointStatus| {
-        let name = it.new.pod.as_ref().map(|pod| pod.name.as_str());
-        it.id.to_string() == which
-            || it.new.address.to_string() == which
-            || pod_of(it) == which
+    let is_it = |status: &EndpointStatus| {
+        let name = status.new.pod.as_ref().map(|pod| pod.name.as_str());
+        status.id.to_string() == which
+            || status.new.address.to_string() == which
+            || pod_of(status) == which
             || name == Some(which)
     };
     let mut found = endpoints.into_iter().filter(is_it);

@@ -29,24 +29,24 @@ pub fn endpoint_map(output: Output) -> Result<()> {
     let mut entries = Vec::new();
     for entry in maps::endpoint_map()?.iter() {
         let (key, entry) = entry?;
-        let Some(it) = entry.at(epoch) else { continue };
+        let Some(endpoint) = entry.at(epoch) else { continue };
         entries.push(EndpointEntry {
             address: maps::address(key),
-            identity: it.identity,
-            ifindex: it.ifindex,
-            generation: it.generation,
-            egress_isolated: it.flags & maps::EGRESS_ISOLATED != 0,
-            mac: crate::netlink::mac(&it.mac),
+            identity: endpoint.identity,
+            ifindex: endpoint.ifindex,
+            generation: endpoint.generation,
+            egress_isolated: endpoint.flags & maps::EGRESS_ISOLATED != 0,
+            mac: crate::netlink::mac(&endpoint.mac),
         });
     }
-    entries.sort_by_key(|it| it.address);
-    table(output, &entries, &["IPV4", "IDENTITY", "IFINDEX", "MAC", "EGRESS ISOLATED"], |it| {
-        let isolated = if it.egress_isolated { "Yes" } else { "No" };
+    entries.sort_by_key(|row| row.address);
+    table(output, &entries, &["IPV4", "IDENTITY", "IFINDEX", "MAC", "EGRESS ISOLATED"], |row| {
+        let isolated = if row.egress_isolated { "Yes" } else { "No" };
         vec![
-            it.address.to_string(),
-            it.identity.to_string(),
-            it.ifindex.to_string(),
-            it.mac.clone(),
+            row.address.to_string(),
+            row.identity.to_string(),
+            row.ifindex.to_string(),
+            row.mac.clone(),
             isolated.into(),
         ]
     })
@@ -70,8 +70,8 @@ pub fn policy_map(endpoint: Option<&str>, output: Output) -> Result<()> {
     let epoch = maps::epoch()?;
     let mut rows = Vec::new();
     for entry in maps::policy_map()?.iter() {
-        let (key, it) = entry?;
-        if !it.is_at(epoch) || only.is_some_and(|only| only != key.dst_id) {
+        let (key, entry) = entry?;
+        if !entry.is_at(epoch) || only.is_some_and(|only| only != key.dst_id) {
             continue;
         }
         let name = |id: u32| names.get(&id).cloned().unwrap_or_else(|| id.to_string());
@@ -80,21 +80,21 @@ pub fn policy_map(endpoint: Option<&str>, output: Output) -> Result<()> {
             source_labels: if key.src_id == 0 { "any".into() } else { name(key.src_id) },
             destination: key.dst_id,
             destination_labels: name(key.dst_id),
-            packets: it.packets,
-            bytes: it.bytes,
+            packets: entry.packets,
+            bytes: entry.bytes,
         });
     }
-    rows.sort_by_key(|it| (it.destination, it.source));
+    rows.sort_by_key(|row| (row.destination, row.source));
     let titles = ["POLICY", "SOURCE", "LABELS", "DESTINATION", "LABELS", "PACKETS", "BYTES"];
-    table(output, &rows, &titles, |it| {
+    table(output, &rows, &titles, |row| {
         vec![
             "Allow".into(),
-            it.source.to_string(),
-            it.source_labels.clone(),
-            it.destination.to_string(),
-            it.destination_labels.clone(),
-            it.packets.to_string(),
-            it.bytes.to_string(),
+            row.source.to_string(),
+            row.source_labels.clone(),
+            row.destination.to_string(),
+            row.destination_labels.clone(),
+            row.packets.to_string(),
+            row.bytes.to_string(),
         ]
     })
 }
@@ -119,36 +119,36 @@ pub fn conntrack(output: Output) -> Result<()> {
     let mut connections = Vec::new();
     for table in Tables::open()?.all()? {
         for entry in table.iter() {
-            let (key, it) = entry?;
-            let Some(left) = Duration::from_nanos(it.expires).checked_sub(now) else { continue };
+            let (key, entry) = entry?;
+            let Some(left) = Duration::from_nanos(entry.expires).checked_sub(now) else { continue };
             connections.push(Connection {
                 protocol: key.proto,
                 source: maps::address(key.saddr),
                 source_port: u16::from_be(key.sport),
                 destination: maps::address(key.daddr),
                 destination_port: u16::from_be(key.dport),
-                source_identity: it.src_id,
-                established: it.flags & ct::ANSWERED != 0,
-                closed: it.flags & ct::CLOSED == ct::CLOSED,
+                source_identity: entry.src_id,
+                established: entry.flags & ct::ANSWERED != 0,
+                closed: entry.flags & ct::CLOSED == ct::CLOSED,
                 expires_in: left.as_secs(),
             });
         }
     }
-    connections.sort_by_key(|it| (it.source, it.source_port, it.destination));
+    connections.sort_by_key(|row| (row.source, row.source_port, row.destination));
     let titles = ["PROTO", "SOURCE", "DESTINATION", "IDENTITY", "STATE", "EXPIRES"];
-    table(output, &connections, &titles, |it| {
-        let state = match (it.closed, it.established) {
+    table(output, &connections, &titles, |row| {
+        let state = match (row.closed, row.established) {
             (true, _) => "closed",
             (false, true) => "established",
             (false, false) => "new",
         };
         vec![
-            it.protocol.to_string(),
-            format!("{}:{}", it.source, it.source_port),
-            format!("{}:{}", it.destination, it.destination_port),
-            it.source_identity.to_string(),
+            row.protocol.to_string(),
+            format!("{}:{}", row.source, row.source_port),
+            format!("{}:{}", row.destination, row.destination_port),
+            row.source_identity.to_string(),
             state.into(),
-            format!("{}s", it.expires_in),
+            format!("{}s", row.expires_in),
         ]
     })
 }

@@ -5,7 +5,7 @@ use clap::{Args, ValueEnum};
 use serde::Deserialize;
 
 use super::table::{Output, say};
-use crate::agent::view::Told;
+use crate::agent::serve::flow::NamedEvent;
 use crate::client;
 
 const ENDED: &str = "ebpf-agent has ended; when it runs again, so may `monitor`";
@@ -14,7 +14,7 @@ const ENDED: &str = "ebpf-agent has ended; when it runs again, so may `monitor`"
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Line {
-    Told(Box<Told>),
+    NamedEvent(Box<NamedEvent>),
     /// We were too slow for it: so many events were missed.
     Lost {
         lost: u64,
@@ -45,14 +45,14 @@ enum Kind {
 }
 
 impl Options {
-    fn wants(&self, told: &Told) -> bool {
+    fn wants(&self, told: &NamedEvent) -> bool {
         let kind = if told.event.dropped { Kind::Drop } else { Kind::New };
         let is = |wanted: &Option<String>, name: &str, address: String| {
-            wanted.as_ref().is_none_or(|it| {
-                it == name || *it == address || name.split('/').next_back() == Some(it)
+            wanted.as_ref().is_none_or(|wanted| {
+                wanted == name || *wanted == address || name.split('/').next_back() == Some(wanted)
             })
         };
-        self.kind.is_none_or(|it| it == kind)
+        self.kind.is_none_or(|wanted| wanted == kind)
             && is(&self.from, &told.source_name, told.event.source.to_string())
             && is(&self.to, &told.destination_name, told.event.destination.to_string())
     }
@@ -64,9 +64,9 @@ pub fn follow(options: &Options) -> Result<()> {
     for line in client::lines("/v1/monitor")? {
         let line = line.context(ENDED)?;
         let text = match serde_json::from_str::<Line>(&line).context(ENDED)? {
-            Line::Told(told) if !options.wants(&told) => continue,
-            Line::Told(_) if options.output.is_json() => line,
-            Line::Told(told) => sentence(&told),
+            Line::NamedEvent(told) if !options.wants(&told) => continue,
+            Line::NamedEvent(_) if options.output.is_json() => line,
+            Line::NamedEvent(told) => sentence(&told),
             Line::Lost { lost } => format!("lost {lost} events"),
         };
         say(text)?;
@@ -75,7 +75,7 @@ pub fn follow(options: &Options) -> Result<()> {
 }
 
 /// An event in a line, and a second one for why.
-fn sentence(told: &Told) -> String {
+fn sentence(told: &NamedEvent) -> String {
     let event = &told.event;
     let port = |port: u16| if port == 0 { String::new() } else { format!(":{port}") };
     let mut text = format!(

@@ -1,0 +1,100 @@
+//! What is read of a NetworkPolicy's `spec`.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
+
+use super::json::from_value;
+use crate::api::Labels;
+
+/// What a NetworkPolicy says, or why nobody can read it: one must not keep all others from being
+/// listed. See [`Policy::parse`](crate::agent::policy::network_policy::Policy::parse).
+#[derive(Debug, Clone)]
+pub struct Spec(pub Result<NetworkPolicySpec, String>);
+
+impl Default for Spec {
+    fn default() -> Self {
+        Self(Ok(NetworkPolicySpec::default()))
+    }
+}
+
+impl<'de> Deserialize<'de> for Spec {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let spec: Result<Option<_>, _> = from_value(Value::deserialize(deserializer)?, "spec");
+        Ok(Self(spec.map(Option::unwrap_or_default)))
+    }
+}
+
+/// What a NetworkPolicy says.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NetworkPolicySpec {
+    /// Whom it isolates; missing is as good as empty: all of its namespace.
+    pub pod_selector: Option<LabelSelector>,
+    /// In which directions; empty: see [`Policy`](crate::agent::policy::network_policy::Policy).
+    pub policy_types: Option<Vec<String>>,
+    /// Who may come in.
+    pub ingress: Option<Vec<IngressRule>>,
+    /// Where it may go: not looked into in this chapter.
+    pub egress: Option<Vec<Value>>,
+    /// What later versions of Kubernetes may add, and we do not understand.
+    #[serde(flatten)]
+    pub unknown: Map<String, Value>,
+}
+
+/// Who may come in, by which ports.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct IngressRule {
+    /// Whoever one of these describes; none: everybody.
+    pub from: Option<Vec<Peer>>,
+    /// Not looked into in this chapter.
+    pub ports: Option<Vec<Value>>,
+    /// What we do not understand.
+    #[serde(flatten)]
+    pub unknown: Map<String, Value>,
+}
+
+/// Who may come in.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Peer {
+    /// Pods with these labels.
+    pub pod_selector: Option<LabelSelector>,
+    /// In namespaces with these labels.
+    pub namespace_selector: Option<LabelSelector>,
+    /// Not looked into in this chapter.
+    pub ip_block: Option<Value>,
+    /// What we do not understand.
+    #[serde(flatten)]
+    pub unknown: Map<String, Value>,
+}
+
+/// A question about labels; all parts must be true.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LabelSelector {
+    /// Label and value.
+    pub match_labels: Option<Labels>,
+    /// Label, operator and values.
+    pub match_expressions: Option<Vec<Expression>>,
+    /// What we do not understand.
+    #[serde(flatten)]
+    pub unknown: Map<String, Value>,
+}
+
+/// One condition on one label.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct Expression {
+    /// The label.
+    pub key: String,
+    /// `In`, `NotIn`, `Exists`, `DoesNotExist`. A text, since one unknown word must not make the
+    /// whole list of policies unreadable.
+    pub operator: String,
+    /// For the first two. There may be many, and whoever holds a policy shares them.
+    pub values: Option<Arc<BTreeSet<String>>>,
+    /// What we do not understand.
+    #[serde(flatten)]
+    pub unknown: Map<String, Value>,
+}

@@ -1,0 +1,94 @@
+//! The filters on this node's veths, looked after as the maps are: compared with what is wanted,
+//! and attached anew. After the maps are written, never before: a filter with maps that are not
+//! filled yet would cut its pod off.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::anyhow;
+use nix::net::if_::if_nametoindex;
+
+use crate::agent::objects::key::Name;
+use crate::agent::owners::local::LocalEndpoint;
+use crate::tc;
+
+/// Veths whose filters are to be looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Veths {
+    /// All of them.
+    All,
+    /// By ifindex.
+    These(BTreeSet<u32>),
+}
+
+impl Default for Veths {
+    fn default() -> Self {
+        Self::These(BTreeSet::new())
+    }
+}
+
+impl Veths {
+    /// Takes in others.
+    pub fn extend(&mut self, others: Self) {
+        match (&mut *self, others) {
+            (Self::These(these), Self::These(others)) => these.extend(others),
+            _ => *self = Self::All,
+        }
+    }
+
+    fn has(&self, ifindex: u32) -> bool {
+        match self {
+            Self::All => true,
+            Self::These(these) => these.contains(&ifindex),
+        }
+    }
+}
+
+/// What could not be mended, by link.
+#[derive(Debug, Default)]
+pub struct Filters {
+    faults: BTreeMap<Name, String>,
+}
+
+impl Filters {
+    // #region mend
+    /// Looks at the veths of these endpoints, and attaches what is not there. What fails is told,
+    /// and tried again when all are looked at.
+    pub fn mend<'a>(
+        &mut self,
+        veths: &Veths,
+        endpoints: impl Iterator<Item = (&'a Name, &'a LocalEndpoint)>,
+    ) {
+        if *veths == Veths::default() {
+            return;
+        }
+        let programs = tc::programs();
+        let mut faults = BTreeMap::new();
+        for (link, endpoint) in endpoints {
+            // Each try makes news, which must not make the next one.
+            let known = self.faults.get(link).filter(|_| *veths != Veths::All);
+            faults.extend(known.map(|fault| (link.clone(), fault.clone())));
+            if known.is_some() || !veths.has(endpoint.new.ifindex) {
+                continue;
+            }
+            let name = endpoint.name();
+            let programs = programs.as_ref().map_err(|error| anyhow!("{error:#}"));
+            match programs.and_then(|programs| programs.attach(link)) {
+                Ok(true) => tracing::warn!("{name}: {link} had other filters or none: attached"),
+                Ok(false) => {}
+                // A link that is gone needs none.
+                Err(_) if if_nametoindex(&**link).is_err() => {}
+                Err(error) => {
+                    let fault = format!("{name} is not protected, nor others from it: {error:#}");
+                    faults.insert(link.clone(), fault);
+                }
+            }
+        }
+        self.faults = faults;
+    }
+    // #endregion mend
+
+    /// What could not be mended, by link.
+    pub fn faults(&self) -> &BTreeMap<Name, String> {
+        &self.faults
+    }
+}
