@@ -10,7 +10,9 @@ use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
-use lab::{CniCall, Kind, Node};
+use lab::{CniCall, Kind, Node, PATIENCE};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use plugin::{AGENT, BINARY, add, conf, fail, ready_node, traces};
 use scene::{FRIENDS_ONLY, ask, eventually, reaches, run};
 use serde_json::{Value, json};
@@ -116,5 +118,82 @@ fn of_an_object_in_several_files_the_last_one_counts_when_the_agent_starts() {
         node.start_agent(Path::new(AGENT)).unwrap();
         let reached = (reaches(&node, &other, &victim), reaches(&node, &friend, &victim));
         assert_eq!(reached, (round % 2 == 0, round % 2 == 1));
+    }
+}
+
+#[test]
+fn of_an_object_in_several_files_the_last_one_counts_whichever_is_written_last() {
+    let node = ready_node();
+    let [victim, friend, other] = ["victim", "friend", "other"].map(|app| run(&node, app));
+    let write = |file: &str, app: &str| {
+        let policy = FRIENDS_ONLY.replace("app: friend", &format!("app: {app}"));
+        node.write_manifest(file, &policy).unwrap();
+        node.wait_until_in_force(PATIENCE).unwrap();
+    };
+    let reached = || (reaches(&node, &friend, &victim), reaches(&node, &other, &victim));
+    write("b.yaml", "friend");
+    write("a.yaml", "other");
+    assert_eq!(reached(), (true, false));
+    let problems = ask(&node, "status")["problems"].to_string();
+    assert!(problems.contains("is in a.yaml and b.yaml: what b.yaml says counts"), "{problems}");
+    node.kill_agent().unwrap();
+    node.start_agent(Path::new(AGENT)).unwrap();
+    assert_eq!(reached(), (true, false));
+    fs::remove_file(node.path("/run/lab/manifests/b.yaml")).unwrap();
+    node.wait_until_in_force(PATIENCE).unwrap();
+    assert_eq!(reached(), (false, true));
+    assert_eq!(ask(&node, "status")["problems"], json!([]));
+}
+
+#[test]
+fn a_file_that_is_written_again_is_not_read_before_it_is_closed_again() {
+    let node = ready_node();
+    node.apply(FRIENDS_ONLY).unwrap();
+    let [victim, other] = ["victim", "other"].map(|app| run(&node, app));
+    let path = node.path("/run/lab/manifests/networkpolicy_default_friends-only.yaml");
+    // The agent hears of the first writing when the second one has begun.
+    let agent = Pid::from_raw(node.agent_pid().unwrap().cast_signed());
+    kill(agent, Signal::SIGSTOP).unwrap();
+    fs::write(&path, FRIENDS_ONLY).unwrap();
+    let mut file = fs::File::create(&path).unwrap();
+    let half = FRIENDS_ONLY.split("[{ pod").next().unwrap().replace("[{ from:", "\n  - from:");
+    file.write_all(half.as_bytes()).unwrap();
+    kill(agent, Signal::SIGCONT).unwrap();
+    run(&node, "meanwhile");
+    assert!(!reaches(&node, &other, &victim));
+    drop(file);
+    eventually("closed, it is what it says", || reaches(&node, &other, &victim));
+}
+
+#[test]
+fn what_is_no_file_keeps_nobody_waiting_and_what_a_link_leads_to_is_looked_at() {
+    let node = ready_node();
+    let [victim, other] = ["victim", "other"].map(|app| run(&node, app));
+    node.sh("mkfifo /run/lab/fifo; mv /run/lab/fifo /run/lab/manifests/fifo.yaml; mkdir /run/lab/manifests/directory.yaml; \
+             truncate -s 65M /run/lab/zeros; ln -s ../zeros /run/lab/manifests/large.yaml")
+        .unwrap();
+    fs::write(node.path("/run/lab/policy"), FRIENDS_ONLY).unwrap();
+    node.sh("ln -s ../policy /run/lab/manifests/link.yaml").unwrap();
+    node.wait_until_in_force(PATIENCE).unwrap();
+    assert!(!reaches(&node, &other, &victim));
+    let problems = ask(&node, "status")["problems"].to_string();
+    for name in ["fifo.yaml", "directory.yaml", "large.yaml"] {
+        assert!(problems.contains(name), "{problems}");
+    }
+    // inotify says nothing of it: the agent looks every ten seconds.
+    fs::write(node.path("/run/lab/policy"), FRIENDS_ONLY.replace("app: friend", "app: other"))
+        .unwrap();
+    eventually("it is read again", || reaches(&node, &other, &victim));
+}
+
+#[test]
+fn without_its_directory_the_agent_ends_and_says_why() {
+    for damage in
+        ["mv /run/lab/manifests /run/lab/renamed", "mount -t tmpfs none /run/lab/manifests"]
+    {
+        let node = ready_node();
+        node.sh(damage).unwrap();
+        eventually("it ends", || node.agent_pid().is_none());
+        assert!(node.agent_log().contains("start the agent anew"), "{damage}");
     }
 }

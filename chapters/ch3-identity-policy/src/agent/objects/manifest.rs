@@ -1,13 +1,16 @@
 //! One manifest: the objects in it.
 
+use std::collections::BTreeMap;
 use std::fs::{File, Metadata};
 use std::io::{ErrorKind, Read as _};
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::sync_channel;
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use kube::Resource;
+use nix::libc;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -15,7 +18,9 @@ use super::json::{Unique, from_value};
 use super::key::{Key, Kind};
 use super::kinds::{Namespace, NetworkPolicy, Pod, trim};
 
-/// As many files are read before their objects are taken in: all together would need much memory.
+/// A text of more bytes is no manifest.
+const LARGEST: u64 = 64 << 20;
+/// As many files are parsed before their objects are taken in: all together would need much memory.
 const READ_AHEAD: usize = 256;
 
 /// One object of a manifest.
@@ -48,45 +53,61 @@ pub fn is_manifest(path: &Path) -> bool {
         && path.extension().is_some_and(|extension| extension == "yaml" || extension == "json")
 }
 
+/// A file's stamp, and its text; nothing if it is gone.
+pub type Text = (Option<String>, Result<Option<String>>);
 /// A file's stamp, and what is in it; nothing if it is gone.
 pub type Content = (Option<String>, Result<Vec<Object>>);
 
-/// What is in a file.
-pub fn read_file(path: &Path) -> Content {
-    let (stamp, text) = match File::open(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return (None, Ok(Vec::new())),
-        Err(error) => (None, Err(error)),
-        Ok(mut file) => {
-            // Before the text: should that change meanwhile, it is read once more.
-            let stamp =
-                file.metadata().ok().filter(Metadata::is_file).map(|metadata| stamp(&metadata));
-            let mut text = String::new();
-            (stamp, file.read_to_string(&mut text).map(|_| text))
-        }
+/// What stands in a file.
+pub fn read(path: &Path) -> Text {
+    // A FIFO would keep us waiting for somebody who writes.
+    let opened = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path);
+    let file = match opened {
+        Err(error) if error.kind() == ErrorKind::NotFound => return (None, Ok(None)),
+        opened => opened.context("cannot open it"),
     };
-    (stamp, text.context("cannot read it").and_then(|text| parse(&text)))
+    // Before the text: should that change meanwhile, it is read once more.
+    let metadata = file.and_then(|file| Ok((file.metadata()?, file)));
+    let stamp = metadata.as_ref().ok().filter(|(metadata, _)| metadata.is_file());
+    let stamp = stamp.map(|(metadata, _)| stamp_of(metadata));
+    let text = metadata.and_then(|(metadata, file)| {
+        ensure!(metadata.is_file(), "it is no regular file");
+        ensure!(metadata.len() <= LARGEST, "it is larger than {} MiB", LARGEST >> 20);
+        let mut text = String::new();
+        file.take(LARGEST).read_to_string(&mut text).context("cannot read it")?;
+        Ok(Some(text))
+    });
+    (stamp, text)
 }
 
 /// By which a file's content is known: its inode, and when it was written in nanoseconds.
-pub fn stamp(file: &Metadata) -> String {
+pub fn stamp_of(file: &Metadata) -> String {
     format!("{}:{}.{:09}", file.ino(), file.mtime(), file.mtime_nsec())
 }
 
-/// Reads files by as many threads as there are processors, and hands on what is in them, in no
+/// What a text says.
+pub fn content((stamp, text): Text) -> Content {
+    (stamp, text.and_then(|text| text.map_or_else(|| Ok(Vec::new()), |text| parse(&text))))
+}
+
+/// Parses texts by as many threads as there are processors, and hands on what is in them, in no
 /// order.
-pub fn read_files(paths: &[PathBuf], mut take: impl FnMut(&Path, Content)) {
+pub fn parse_all(texts: BTreeMap<PathBuf, Text>, mut take: impl FnMut(&Path, Content)) {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let texts = Mutex::new(texts.into_iter());
+    let next = || texts.lock().unwrap_or_else(PoisonError::into_inner).next();
     std::thread::scope(|scope| {
         let (sender, contents) = sync_channel(READ_AHEAD);
-        for part in paths.chunks(paths.len().div_ceil(threads).max(1)) {
-            let sender = sender.clone();
-            // Nobody hangs up before all are read.
+        for _ in 0..threads {
+            let (sender, next) = (sender.clone(), &next);
             scope.spawn(move || {
-                part.iter().all(|path| sender.send((path, read_file(path))).is_ok())
+                while let Some((path, text)) = next() {
+                    let _ = sender.send((path, content(text))); // nobody hangs up before the last
+                }
             });
         }
         drop(sender);
-        contents.into_iter().for_each(|(path, content)| take(path, content));
+        contents.into_iter().for_each(|(path, content)| take(&path, content));
     });
 }
 

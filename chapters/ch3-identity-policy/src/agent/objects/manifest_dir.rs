@@ -5,7 +5,7 @@
 //! ready already, `ebpf-agent status` names the file.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
+use std::fs::{self, Metadata};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ use tokio::sync::{oneshot, watch};
 use super::changed::Notify;
 use super::inotify::{ChangedFiles, DirectoryWatch};
 use super::key::Key;
-use super::manifest::{is_manifest, read_file, read_files};
+use super::manifest::{Text, is_manifest, parse_all, read, stamp_of};
 use super::stores::{Snapshot, Stores, WriteLock};
 use super::writers::Writers;
 
@@ -25,6 +25,8 @@ mod contents;
 /// So long, at most, a directory that changes all the time is read again and again, to see all of
 /// its files as they were at one time.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// How often all files are looked at, whatever inotify says: one behind a symlink changes unheard.
+const RESYNC: Duration = Duration::from_secs(10);
 
 /// The directory as it was last read.
 struct ManifestDir {
@@ -37,6 +39,8 @@ struct ManifestDir {
     is_listed: bool,
     /// What is wrong with those that are not good now.
     broken: BTreeMap<PathBuf, String>,
+    /// Objects that stand in several files, and which one counts.
+    ambiguous: BTreeMap<Key, String>,
     problems: watch::Sender<BTreeSet<String>>,
     /// What was read since the last list: its stamp, or none if the file is gone.
     stamps: BTreeMap<String, Option<String>>,
@@ -74,6 +78,7 @@ pub fn follow(
         places: BTreeSet::new(),
         is_listed: false,
         broken: BTreeMap::new(),
+        ambiguous: BTreeMap::new(),
         problems,
         stamps: BTreeMap::new(),
         snapshot,
@@ -92,9 +97,10 @@ pub fn follow(
     }); // nobody waits for it if the agent is ending
     manifests.list()?;
     loop {
-        manifests.inotify.wait()?;
+        let is_news = manifests.inotify.wait(RESYNC)?;
         match manifests.is_listed {
-            true => manifests.take_in_changed()?,
+            true if is_news => manifests.take_in(BTreeSet::new())?,
+            true => manifests.take_in(manifests.stale()?)?,
             false if manifests.inotify.take()? == ChangedFiles::default() => {}
             false => manifests.list()?, // the list is begun anew
         }
@@ -105,17 +111,10 @@ impl ManifestDir {
     /// Reads the whole directory. The reflectors get a whole when nothing is broken, and from
     /// then on what changes.
     fn list(&mut self) -> Result<()> {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            self.writers.begin();
-            let paths: Vec<_> = self.paths()?.into_iter().collect();
-            read_files(&paths, |path, content| self.take(path, content));
-            let changed = self.inotify.take()? != ChangedFiles::default();
-            if !changed || Instant::now() > deadline {
-                break;
-            }
-        }
-        if self.broken.is_empty() {
+        self.writers.begin();
+        let texts = self.read(self.paths()?)?;
+        parse_all(texts, |path, content| self.list_one(path, content));
+        if self.broken.is_empty() && self.inotify.being_written().is_empty() {
             self.writers.end();
             self.is_listed = true;
         }
@@ -134,39 +133,61 @@ impl ManifestDir {
         Ok(paths)
     }
 
-    /// Reads the files that have changed, and takes them in at once: the engine sees the directory
-    /// as it was at one time, never one file from before and another from after.
-    fn take_in_changed(&mut self) -> Result<()> {
+    /// Which files are others than those that were read.
+    fn stale(&self) -> Result<BTreeSet<PathBuf>> {
+        let mut paths = self.paths()?;
+        let snapshot = self.snapshot.borrow();
+        paths.retain(|path| {
+            let file = fs::metadata(path).ok().filter(Metadata::is_file);
+            file.map(|file| stamp_of(&file)).as_ref() != snapshot.files.get(&name_of(path))
+        });
+        Ok(paths)
+    }
+
+    /// Reads files, and what changes meanwhile: the texts are those of one time, never one file's
+    /// from before and another's from after. They are parsed later, which may take long.
+    fn read(&mut self, mut files: BTreeSet<PathBuf>) -> Result<BTreeMap<PathBuf, Text>> {
         let deadline = Instant::now() + PATIENCE;
+        let mut texts = BTreeMap::new();
+        loop {
+            let changed = self.inotify.take()?;
+            files.extend(if changed.all { self.paths()? } else { changed.files });
+            files.retain(|path| is_manifest(path));
+            let being_written = self.inotify.being_written();
+            texts.retain(|path, _| !being_written.contains(path));
+            files.retain(|path| !being_written.contains(path));
+            if files.is_empty() || Instant::now() > deadline {
+                return Ok(texts);
+            }
+            let paths = std::mem::take(&mut files).into_iter();
+            texts.extend(paths.map(|path| (path.clone(), read(&path))));
+        }
+    }
+
+    /// Takes in at once these files, and what has changed.
+    fn take_in(&mut self, mut files: BTreeSet<PathBuf>) -> Result<()> {
         let mut contents = BTreeMap::new();
         loop {
-            let ChangedFiles { mut files, all } = self.inotify.take()?;
-            if all {
-                files = self.paths()?;
-            }
-            files.retain(|path| is_manifest(path));
+            let texts = self.read(std::mem::take(&mut files))?;
+            parse_all(texts, |path, content| drop(contents.insert(path.into(), content)));
+            // What is gone from a file may stand in another one, which counts then.
+            files.extend(self.others_with_what_is_gone(&contents));
             if files.is_empty() {
-                break;
-            }
-            while let Some(path) = files.pop_first() {
-                let content = read_file(&path);
-                // What is gone from this file may stand in another one, which counts then.
-                let others = self.others_with_what_is_gone(&path, &content);
-                files.extend(others.filter(|other| !contents.contains_key(other)));
-                contents.insert(path, content);
-            }
-            if Instant::now() > deadline {
                 break;
             }
         }
         if !contents.is_empty() {
             let write_lock = self.write_lock.clone();
             let _unread = write_lock.lock();
-            contents.into_iter().for_each(|(path, content)| self.take(&path, content));
+            self.replace(contents);
             self.report();
         }
         Ok(())
     }
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 #[cfg(test)]

@@ -1,31 +1,37 @@
 //! What was read of each file, and what becomes of the objects in it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use super::ManifestDir;
+use super::{ManifestDir, name_of};
 use crate::agent::objects::changed::{Changed, Which};
 use crate::agent::objects::key::Key;
 use crate::agent::objects::manifest::{Content, Object};
 use crate::agent::objects::writers::Wrap;
 
 impl ManifestDir {
-    /// The other files with an object that this one has no more.
+    /// The other files with an object that one of these has no more.
     pub(super) fn others_with_what_is_gone(
         &self,
-        path: &Path,
-        (_, objects): &Content,
-    ) -> impl Iterator<Item = PathBuf> {
-        let now: BTreeSet<_> = objects.iter().flatten().map(Object::key).collect();
-        let before = self.files.get(path).filter(|_| objects.is_ok()).into_iter().flatten();
-        let gone = before.filter(move |key| !now.contains(key));
-        let others = gone.flat_map(|key| files_with(&self.places, key));
-        others.filter(move |other| *other != path).map(PathBuf::from)
+        contents: &BTreeMap<PathBuf, Content>,
+    ) -> BTreeSet<PathBuf> {
+        let mut others = BTreeSet::new();
+        for (path, (_, objects)) in contents {
+            let Ok(objects) = objects else { continue };
+            let now: BTreeSet<_> = objects.iter().map(Object::key).collect();
+            let before = self.files.get(path).into_iter().flatten();
+            for gone in before.filter(|key| !now.contains(key)) {
+                others.extend(files_with(&self.places, gone).map(PathBuf::from));
+            }
+        }
+        others.retain(|other| !contents.contains_key(other));
+        others
     }
 
     pub(super) fn report(&mut self) {
-        self.problems.send_replace(self.broken.values().cloned().collect());
+        let problems = self.broken.values().chain(self.ambiguous.values());
+        self.problems.send_replace(problems.cloned().collect());
         // Whoever sees this revision finds it in the reflectors.
         self.snapshot.send_modify(|snapshot| {
             snapshot.revision += 1;
@@ -41,20 +47,52 @@ impl ManifestDir {
         (self.notify)(Changed { since: Instant::now(), which, revision });
     }
 
-    pub(super) fn take(&mut self, path: &Path, (stamp, objects): Content) {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        self.stamps.insert(name.into(), stamp);
+    /// Takes in a file of the first list.
+    pub(super) fn list_one(&mut self, path: &Path, content: Content) {
+        if let Some(objects) = self.understand(path, content) {
+            self.place(path, &objects);
+            self.write(path, objects, Wrap::InitApply);
+        }
+    }
+
+    /// Takes in files that have changed together.
+    pub(super) fn replace(&mut self, contents: BTreeMap<PathBuf, Content>) {
+        let mut gone = BTreeSet::new();
+        let mut understood = Vec::new();
+        for (path, content) in contents {
+            if let Some(objects) = self.understand(&path, content) {
+                gone.extend(self.place(&path, &objects));
+                understood.push((path, objects));
+            }
+        }
+        for (path, objects) in understood {
+            self.write(&path, objects, Wrap::Apply);
+        }
+        for key in gone {
+            if files_with(&self.places, &key).next().is_none() {
+                self.changed.insert(key.clone());
+                self.writers.delete(key);
+            }
+        }
+    }
+
+    /// The objects of a file that can be read.
+    fn understand(&mut self, path: &Path, (stamp, objects): Content) -> Option<Vec<Object>> {
+        self.stamps.insert(name_of(path), stamp);
         match objects {
             Ok(objects) => {
                 self.broken.remove(path);
-                self.replace(path, objects);
+                Some(objects)
             }
-            Err(error) => self.complain(path, &error),
+            Err(error) => {
+                self.complain(path, &error);
+                None
+            }
         }
     }
 
     fn complain(&mut self, path: &Path, error: &anyhow::Error) {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let name = name_of(path);
         let problem = match self.files.contains_key(path) {
             true => format!("{name} is not understood, its last good content holds: {error:#}"),
             false => format!("{name} is not understood, its objects are not known: {error:#}"),
@@ -65,8 +103,8 @@ impl ManifestDir {
         self.broken.insert(path.into(), problem);
     }
 
-    /// A file has other objects now. One that it has no more may still stand in another file.
-    fn replace(&mut self, path: &Path, objects: Vec<Object>) {
+    /// A file has these objects now. Returns those that it had.
+    fn place(&mut self, path: &Path, objects: &[Object]) -> Vec<Key> {
         let keys: Vec<_> = objects.iter().map(Object::key).collect();
         let before = match keys.is_empty() {
             true => self.files.remove(path),
@@ -77,21 +115,29 @@ impl ManifestDir {
             self.places.remove(&(key.clone(), path.into()));
         }
         self.places.extend(keys.iter().map(|key| (key.clone(), path.into())));
-        if !self.is_listed {
-            // An object in several files is as the last of them says.
-            let counts = |key: &Key| files_with(&self.places, key).last() == Some(path);
-            for object in objects.into_iter().filter(|object| counts(&object.key())) {
-                self.writers.write(object, Wrap::InitApply);
+        for key in before.iter().chain(&keys) {
+            let files: Vec<_> = files_with(&self.places, key).map(name_of).collect();
+            match files.as_slice() {
+                [_, .., last] => {
+                    let files = files.join(" and ");
+                    let problem =
+                        format!("{} is in {files}: what {last} says counts", key.full_name());
+                    self.ambiguous.insert(key.clone(), problem);
+                }
+                _ => drop(self.ambiguous.remove(key)),
             }
-            return;
         }
-        self.changed.extend(keys.iter().cloned());
-        objects.into_iter().for_each(|object| self.writers.write(object, Wrap::Apply));
-        for gone in before.into_iter().filter(|key| !keys.contains(key)) {
-            // If it stands in another file, that one is taken in as well.
-            if files_with(&self.places, &gone).next().is_none() {
-                self.changed.insert(gone.clone());
-                self.writers.delete(gone);
+        before
+    }
+
+    /// Writes a file's objects into the reflectors. One in several files is as the last of them
+    /// says.
+    fn write(&mut self, path: &Path, objects: Vec<Object>, wrap: Wrap) {
+        for object in objects {
+            let key = object.key();
+            if files_with(&self.places, &key).last() == Some(path) {
+                self.changed.insert(key);
+                self.writers.write(object, wrap);
             }
         }
     }
