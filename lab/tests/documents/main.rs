@@ -6,14 +6,17 @@
 mod commands;
 mod console;
 mod errors;
+mod excerpts;
 mod links;
 mod markdown;
 mod masks;
 mod names;
 mod output;
 mod policy;
+mod reading;
 mod regions;
 mod repository;
 mod run;
 mod slides;
+mod style;
 mod translations;
