@@ -12,6 +12,7 @@ mod markdown;
 mod masks;
 mod names;
 mod output;
+mod pictures;
 mod policy;
 mod reading;
 mod regions;
