@@ -53,7 +53,8 @@ fn marks(document: &Document) -> Vec<Mark> {
             code.insert((file, name), lines);
         }
         if !text.trim_start().starts_with("<!--") {
-            words += text.split_whitespace().filter(|it| it.contains(char::is_alphanumeric)).count();
+            words +=
+                text.split_whitespace().filter(|it| it.contains(char::is_alphanumeric)).count();
         }
     }
     marks
