@@ -18,6 +18,7 @@ use crate::netlink::{Netlink, RequestError};
 use crate::veth::mac_for;
 use crate::{gateway, warn};
 
+// #region ensure
 /// Makes the bridge if there is none, mends what is missing on one that is there.
 /// Idempotent and safe to run twice at once: the kernel decides who comes first.
 pub async fn ensure(node: &Netlink, conf: &NetConf) -> Result<LinkMessage> {
@@ -40,6 +41,7 @@ pub async fn ensure(node: &Netlink, conf: &NetConf) -> Result<LinkMessage> {
     enable_forwarding()?;
     Ok(bridge)
 }
+// #endregion ensure
 
 async fn create(node: &Netlink, conf: &NetConf) -> Result<()> {
     let bridge = LinkBridge::new(&conf.bridge)

@@ -96,6 +96,7 @@ fn stamp(program: &ProgramHandle) -> OsString {
     format!("build-{}-program-{}", env!("BUILD_ID"), program.id()).into()
 }
 
+// #region load
 /// Loads the program and puts it in the old one's place, in one step each: pin, then stamp.
 /// Who is killed between them leaves a program without a stamp, and the next one loads again.
 fn load_and_pin() -> Result<ProgramHandle> {
@@ -116,6 +117,7 @@ fn load_and_pin() -> Result<ProgramHandle> {
         .with_context(|| format!("cannot write {STAMP}"))?;
     Ok(program)
 }
+// #endregion load
 
 /// Why the kernel did not take the program, with all that the verifier said.
 fn refusal(error: &libbpf_rs::Error) -> anyhow::Error {

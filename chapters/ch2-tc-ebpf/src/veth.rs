@@ -105,6 +105,7 @@ pub async fn configure_host_end(node: &Netlink, attachment: &Attachment) -> Resu
     node.change(RouteNetlinkMessage::NewLink, link).await.context("cannot configure the host end")
 }
 
+// #region pod
 /// Gives the pod's end its address. It is still down: nothing passes yet.
 pub async fn add_address(
     pod: &Netlink,
@@ -128,6 +129,7 @@ pub async fn set_up(pod: &Netlink, index: u32) -> Result<()> {
     let link = LinkUnspec::new_with_index(index).up().build();
     pod.change(RouteNetlinkMessage::SetLink, link).await.context("cannot set the pod's end up")
 }
+// #endregion pod
 
 /// All that is not in the pod's own network goes to the gateway. Needs the link up.
 ///

@@ -102,6 +102,15 @@ pub fn with_outputs(text: &str, new: &[(Step, Vec<String>)]) -> String {
     lines.join("\n") + "\n"
 }
 
+/// A document with new lines in some of its blocks.
+pub fn with_bodies(text: &str, new: &[(Fence, Vec<String>)]) -> String {
+    let mut lines: Vec<String> = text.lines().map(String::from).collect();
+    for (fence, body) in new.iter().rev() {
+        lines.splice(fence.line..fence.line + fence.body.len(), body.iter().cloned());
+    }
+    lines.join("\n") + "\n"
+}
+
 #[test]
 fn commands_and_their_outputs_are_found() {
     let text = "a\n```console\n$ b\nc\n$ d \\\n> e\n```\n```console cluster\n$ f\n```\n```text\n$ g\n```\n";

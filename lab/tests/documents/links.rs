@@ -69,7 +69,7 @@ fn dead(document: &Document, link: &str, files: &BTreeSet<String>) -> Option<Str
 }
 
 /// A path below the root, from a folder and a relative path.
-fn joined(folder: &str, path: &str) -> String {
+pub fn joined(folder: &str, path: &str) -> String {
     let mut parts = PathBuf::new();
     for part in Path::new(folder).join(path).components() {
         match part {

@@ -144,6 +144,7 @@ impl ManifestDir {
         Ok(paths)
     }
 
+    // #region snapshot
     /// Reads files, and what changes meanwhile: the texts are those of one time, never one file's
     /// from before and another's from after. They are parsed later, which may take long.
     fn read(&mut self, mut files: BTreeSet<PathBuf>) -> Result<BTreeMap<PathBuf, Text>> {
@@ -163,6 +164,7 @@ impl ManifestDir {
             texts.extend(paths.map(|path| (path.clone(), read(&path))));
         }
     }
+    // #endregion snapshot
 
     /// Takes in at once these files, and what has changed.
     fn take_in(&mut self, mut files: BTreeSet<PathBuf>) -> Result<()> {

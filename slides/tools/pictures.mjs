@@ -1,0 +1,114 @@
+// The deck's drawings for the chapters' pages, in English and in zh-TW: docs/pictures/NAME.en.svg
+// and NAME.zh-TW.svg. Which ones, and their English labels, is in pictures.json.
+//   node tools/pictures.mjs          writes them
+//   node tools/pictures.mjs --check  are they as written? Does each text fit?
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import vue from '@vitejs/plugin-vue'
+import { createServer } from 'vite'
+import { createSSRApp } from 'vue'
+import { renderToString } from 'vue/server-renderer'
+import { ROOT } from './deck.mjs'
+
+const FOLDER = join(ROOT, '../docs/pictures')
+const PARTS = ['Fig', 'SBox', 'SArrow', 'SText']
+const CHINESE = /[\u3000-\u9fff\uff00-\uffef]/
+// A page shows a picture without the deck's fonts.
+const FONTS = `:root { --sans: system-ui, 'Noto Sans TC', 'PingFang TC', 'Microsoft JhengHei', sans-serif; --mono: ui-monospace, 'DejaVu Sans Mono', Menlo, Consolas, monospace; }`
+
+const { pictures, english } = JSON.parse(await readFile(join(ROOT, 'pictures.json'), 'utf8'))
+const problems = []
+
+/** The deck's colours, and its rules for drawings. */
+async function style() {
+  const css = await readFile(join(ROOT, 'styles/deck.css'), 'utf8')
+  const rules = css.replace(/\/\*.*?\*\//gs, '').match(/[^{}]+\{[^{}]*\}/g).map(rule => rule.trim())
+  const wanted = rules.filter(rule => /^(:root|\.fig)/.test(rule))
+  return [...wanted, FONTS].join('\n').replace(/--slidev[^;]*;/g, '').replace(/\s+/g, ' ')
+}
+
+/** A label in English; numbers stand in pictures.json as `#`. */
+function translated(text) {
+  if (!CHINESE.test(text))
+    return text
+  const numbers = text.match(/\d[\d.,]*/g) ?? []
+  const label = english[text] ?? english[text.replace(/\d[\d.,]*/g, '#')]
+  if (label === undefined)
+    problems.push(`pictures.json has no English for: ${text}`)
+  return english[text] ?? (label ?? text).replace(/#/g, () => numbers.shift())
+}
+
+async function render(vite, { component, props }, language, css) {
+  const load = async name => (await vite.ssrLoadModule(`/components/${name}.vue`)).default
+  const app = createSSRApp(await load(component), props)
+  for (const part of PARTS)
+    app.component(part, await load(part))
+  if (language === 'en')
+    app.provide('translated', translated)
+  const html = (await renderToString(app)).replace(/<!--.*?-->/g, '').replace('viewbox=', 'viewBox=') // as Vue writes what is computed
+  const [, , , width, height] = html.match(/(viewBox)="(0) 0 (\d+) (\d+)"/)
+  return html
+    .replace(/<svg class="fig" viewBox="[^"]*" style="[^"]*"/, `<svg xmlns="http://www.w3.org/2000/svg" class="fig" viewBox="-12 -12 ${+width + 24} ${+height + 24}" width="${+width + 24}" height="${+height + 24}"`)
+    .replace('<defs>', `<style>${css}</style><rect x="-12" y="-12" width="100%" height="100%" fill="#fff"/><defs>`)
+    .replace(/></g, '>\n<') + '\n'
+}
+
+/** Runs in the page: texts that leave their box or the drawing, lie on each other, or run into a box. */
+function misplaced() {
+  const wrong = []
+  const place = element => element.getBoundingClientRect()
+  const meet = (a, b) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > 2 && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 9
+  const frame = place(document.querySelector('svg'))
+  const boxes = [...document.querySelectorAll('.sbox')].map(box => place(box.querySelector('rect')))
+  const texts = [...document.querySelectorAll('svg text')].filter(text => text.textContent.trim())
+  for (const [i, text] of texts.entries()) {
+    const at = place(text)
+    const own = text.closest('.sbox')?.querySelector('rect')
+    const around = own ? place(own) : frame
+    if (at.left < around.left || at.right > around.right)
+      wrong.push(`wider than its box: ${text.textContent}`)
+    for (const other of texts.slice(i + 1).filter(other => meet(at, place(other))))
+      wrong.push(`on each other: ${text.textContent} and ${other.textContent}`)
+    const outside = box => at.left < box.left || at.right > box.right
+    if (!own && boxes.some(box => meet(at, box) && outside(box)))
+      wrong.push(`runs into a box: ${text.textContent}`)
+  }
+  return wrong
+}
+
+async function fit(files) {
+  const { chromium } = await import('playwright-chromium')
+  const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: ['--no-sandbox'] })
+  const page = await browser.newPage()
+  for (const [name, svg] of files) {
+    await page.setContent(svg)
+    for (const what of await page.evaluate(misplaced))
+      problems.push(`${name}: ${what}`)
+    if (process.env.PICTURES_PNG)
+      await page.locator('svg').screenshot({ path: join(process.env.PICTURES_PNG, `${name}.png`) })
+  }
+  await browser.close()
+}
+
+const vite = await createServer({ root: ROOT, configFile: false, plugins: [vue()], appType: 'custom', logLevel: 'error', server: { middlewareMode: true, ws: false } })
+const [css, files] = [await style(), []]
+for (const [name, picture] of Object.entries(pictures)) {
+  for (const language of ['en', 'zh-TW'])
+    files.push([`${name}.${language}.svg`, await render(vite, picture, language, css)])
+}
+await vite.close()
+
+if (process.argv.includes('--check')) {
+  for (const [name, svg] of files) {
+    if (await readFile(join(FOLDER, name), 'utf8').catch(() => '') !== svg)
+      problems.push(`docs/pictures/${name} is not what the deck draws: run scripts/slides pictures`)
+  }
+  await fit(files)
+}
+else {
+  await mkdir(FOLDER, { recursive: true })
+  await Promise.all(files.map(([name, svg]) => writeFile(join(FOLDER, name), svg)))
+}
+for (const problem of problems) console.error(problem)
+console.log(`${files.length} pictures, ${problems.length} problems`)
+process.exit(problems.length ? 1 : 0)
