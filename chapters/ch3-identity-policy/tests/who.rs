@@ -163,3 +163,34 @@ fn what_the_bridge_floods_is_for_one_pod_only() {
     let event = s.monitor.find("the other's", |event| is_it(event) && event.dropped);
     assert_eq!(event.reason.as_str(), "not the pod's address");
 }
+
+#[test]
+fn what_a_tunnels_end_unpacks_is_from_the_pod_that_packed_it() {
+    let s = Scene::new();
+    // Another overlay on the same node, as flannel leaves it.
+    s.node
+        .sh("sysctl -qw net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.default.rp_filter=0
+             ip link add tunnel type vxlan id 1 dstport 8472 local 10.13.0.1 nolearning
+             ip link set tunnel address 02:00:00:00:00:77 up")
+        .unwrap();
+    let through_the_tunnel = |from: &Pod, claimed: &Pod, port: u16| {
+        let inner = ipv4(ip(claimed), ip(&s.victim), UDP, (&[], 0), &udp(port, 2000));
+        let inner = frame([2, 0, 0, 0, 0, 0x77], mac(ip(claimed)), 0x0800, &inner);
+        let mut packed = vec![8, 0, 0, 0, 0, 0, 1, 0]; // RFC 7348: a VNI is there, and it is 1
+        packed.extend(inner);
+        from.sandbox
+            .as_ref()
+            .unwrap()
+            .enter(&s.node, || {
+                UdpSocket::bind("0.0.0.0:0").unwrap().send_to(&packed, "10.13.0.1:8472").unwrap();
+            })
+            .unwrap();
+        let event = s.monitor.find("what was unpacked", |event| {
+            event.source_port == port && event.hook.as_str() == "to-pod"
+        });
+        event.reason.to_string()
+    };
+    assert_eq!(through_the_tunnel(&s.friend, &s.friend, 1), "new connection");
+    assert_eq!(through_the_tunnel(&s.other, &s.other, 2), "denied by policy");
+    assert_eq!(through_the_tunnel(&s.other, &s.friend, 3), "denied by policy");
+}

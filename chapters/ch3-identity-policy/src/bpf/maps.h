@@ -108,8 +108,12 @@ static __always_inline struct policy_entry *policy_at(__u32 src_id, __u32 dst_id
 	struct policy_key key = { src_id, dst_id };
 	struct policy_entry *entry = bpf_map_lookup_elem(&policy_map, &key);
 
-	if (!entry || entry->since > epoch || (entry->until && entry->until <= epoch))
+	if (!entry)
 		return NULL;
-	return entry;
+	/* The end first: of a dead pair that is to count again the agent writes both. With a new end
+	 * and an old beginning it would count at once. */
+	__u32 until = *(volatile __u32 *)&entry->until, since = *(volatile __u32 *)&entry->since;
+
+	return since <= epoch && (!until || until > epoch) ? entry : NULL;
 }
 /* #endregion at */

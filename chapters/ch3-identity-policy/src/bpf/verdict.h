@@ -53,17 +53,34 @@ static __always_inline __u32 mark_of(__u32 identity, __u32 epoch)
 	return identity << 16 | MARK_IDENTITY | (epoch & MARK_EPOCH);
 }
 
-/* The identity of the sender of a packet with a mark. */
-static __always_inline __u32 who_marked(struct __sk_buff *skb, __u32 *epoch, struct endpoint **src)
+/* Does the source address still belong to the pod that the mark is of? Not if the node has
+ * translated it, nor if a tunnel's end on this node has unpacked what some pod had packed: the
+ * mark of the outer packet stays on the inner one. */
+static __always_inline bool is_marked_pod(const struct endpoint *now, __be32 saddr, __u32 identity,
+					  __u32 sent)
 {
-	/* The pod's own address: what is it now? It may have changed on the way. */
-	if (*src && (*src)->ifindex)
-		return (*src)->identity;
-	/* A Service's or the node's address by now. The mark says who sent it, by a number of that
-	 * time: so all else is as it was at that time, too. */
-	__u32 age = (*epoch - skb->mark) & MARK_EPOCH;
+	if (!now || !now->ifindex)
+		return false;
+	if (now->identity == identity)
+		return true;
+	struct endpoint *then = endpoint_at(saddr, sent); /* it was relabelled on the way */
 
-	*epoch = *epoch > age ? *epoch - age : 0; /* 0: of an epoch_map before this one */
+	return then && then->ifindex == now->ifindex && then->identity == identity;
+}
+
+/* The identity of the sender of a packet with a mark. */
+static __always_inline __u32 who_marked(struct __sk_buff *skb, __be32 saddr, __u32 *epoch,
+					struct endpoint **src)
+{
+	__u32 age = (*epoch - skb->mark) & MARK_EPOCH;
+	__u32 sent = *epoch > age ? *epoch - age : 0; /* 0: of an epoch_map before this one */
+
+	/* The pod's own address: what is it now? */
+	if (is_marked_pod(*src, saddr, skb->mark >> 16, sent))
+		return (*src)->identity;
+	/* Else the mark says who sent it, by a number of that time: so all else is as it was at that
+	 * time, too. */
+	*epoch = sent;
 	*src = NULL;
 	return skb->mark >> 16;
 }
@@ -76,7 +93,7 @@ static __always_inline __u32 who_sent(struct __sk_buff *skb, __be32 saddr, __u32
 {
 	*src = endpoint_at(saddr, *epoch);
 	if ((skb->mark & MARK_IDENTITY) == MARK_IDENTITY)
-		return who_marked(skb, epoch, src);
+		return who_marked(skb, saddr, epoch, src);
 	/* Never by its address: what comes from outside through a Service may carry it too. */
 	if (!skb->ingress_ifindex)
 		return ID_HOST;
