@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result, ensure};
 use libbpf_rs::{ProgramHandle, TC_EGRESS, TC_INGRESS, TcAttachPoint, TcHook, TcHookBuilder};
 use nix::net::if_::if_nametoindex;
 
+mod first;
 mod load;
 mod log;
 
@@ -33,14 +34,31 @@ impl Programs {
     }
 
     // #region attach
-    /// Attaches the programs to a host end, unless they are there, and says whether it had to.
+    /// Attaches the programs to a host end, unless they are there and asked first, and says whether
+    /// it had to.
+    ///
+    /// # Errors
+    /// Something else is asked before them.
+    pub fn mend(&self, host_link: &str) -> Result<bool> {
+        let index = if_nametoindex(host_link)?;
+        let are_first = || first::are_first(host_link, index, self.from_pod.id(), self.to_pod.id());
+        if are_first()? {
+            return Ok(false);
+        }
+        self.put(host_link)?;
+        ensure!(are_first()?, "the filters of {host_link} are not what was attached");
+        Ok(true)
+    }
+
+    /// Attaches the programs to a host end, unless they are there.
     /// Fixed handle and priority and "replace": the kernel puts a program in another one's place in
     /// one step, so an upgrade leaves no gap. Without an endpoint in the map they drop all but ARP
     /// on its way in.
-    pub fn attach(&self, host_link: &str) -> Result<bool> {
-        if self.are_at(host_link)? {
-            return Ok(false);
-        }
+    pub fn attach(&self, host_link: &str) -> Result<()> {
+        if self.are_at(host_link)? { Ok(()) } else { self.put(host_link) }
+    }
+
+    fn put(&self, host_link: &str) -> Result<()> {
         forget_said();
         for (program, mut hook) in self.hooks(host_link)? {
             hook.create().with_context(|| format!("cannot make clsact on {host_link}"))?;
@@ -54,7 +72,7 @@ impl Programs {
             self.are_at(host_link)?,
             "the qdisc of {host_link} is no clsact; run: tc qdisc del dev {host_link} ingress"
         );
-        Ok(true)
+        Ok(())
     }
     // #endregion attach
 
@@ -68,7 +86,7 @@ impl Programs {
 
 /// ADD: attaches the programs to a host end.
 pub fn attach(host_link: &str) -> Result<()> {
-    programs()?.attach(host_link).map(drop)
+    programs()?.attach(host_link)
 }
 
 /// CHECK: are there filters? An older plugin's programs are too: the agent will replace them.

@@ -5,11 +5,15 @@
 mod plugin;
 mod scene;
 
+use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::path::Path;
+use std::ptr::null;
 use std::time::Duration;
 
 use ch3_identity_policy::maps;
 use lab::{Node, Pod, Sandbox};
+use libbpf_rs::{ProgramHandle, libbpf_sys};
+use nix::net::if_::if_nametoindex;
 use plugin::{AGENT, ready_node};
 use scene::{FRIENDS_ONLY, OUTSIDE, ask, eventually, is_answered, outside, reaches, run, within};
 
@@ -150,6 +154,74 @@ fn what_cannot_be_mended_is_told_wherever_one_looks() {
     assert!(s.node.run(&[lab::AGENT, "status"]).is_err(), "who asks by exit status learns it");
     s.node.sh(&format!("tc qdisc del dev {veth} ingress")).unwrap();
     within(Duration::from_secs(30), "it is mended", || !told());
+    s.expect_protected();
+}
+
+#[test]
+fn a_filter_whose_verdict_does_not_count_is_replaced() {
+    let s = Scene::new();
+    let veth = s.veth(0);
+    let is_direct = || {
+        let filters = s.node.run(&["tc", "filter", "show", "dev", &veth, "egress"]).unwrap();
+        filters.contains("direct-action")
+    };
+    assert!(is_direct());
+    s.node
+        .sh(&format!(
+            "tc filter replace dev {veth} egress protocol all prio 1 handle 1 \
+             bpf object-pinned /sys/fs/bpf/ebpfcni-to-pod"
+        ))
+        .unwrap();
+    eventually("it is direct-action again", is_direct);
+    s.expect_protected();
+}
+
+#[test]
+fn what_is_asked_before_the_filters_is_told() {
+    let s = Scene::new();
+    let veth = s.veth(0);
+    let index = s.node.enter(|| if_nametoindex(veth.as_str()).unwrap()).unwrap();
+    let told = |what: &str| ask(&s.node, "status")["problems"].to_string().contains(what);
+    // The younger handle comes first.
+    s.node
+        .sh(&format!(
+            "tc filter add dev {veth} egress protocol all prio 1 handle 2 bpf da bytecode '1,6 0 0 0'"
+        ))
+        .unwrap();
+    eventually("the filter is told of", || told("a filter is asked before ours"));
+    s.node.sh(&format!("tc filter del dev {veth} egress prio 1 handle 2 bpf")).unwrap();
+    eventually("it is told no more", || !told("a filter is asked before ours"));
+    s.expect_protected();
+    // Any program that netlink says nothing of.
+    let tcx = |attach: bool| {
+        let program = ProgramHandle::from_pinned_path("/sys/fs/bpf/ebpfcni-to-pod").unwrap();
+        let (program, index) = (program.as_fd().as_raw_fd(), index.cast_signed());
+        let hook = libbpf_sys::BPF_TCX_EGRESS;
+        // SAFETY: integers, and no options.
+        let failed = unsafe {
+            match attach {
+                true => libbpf_sys::bpf_prog_attach_opts(program, index, hook, null()),
+                false => libbpf_sys::bpf_prog_detach_opts(program, index, hook, null()),
+            }
+        };
+        assert_eq!(failed, 0);
+    };
+    s.node.enter(|| tcx(true)).unwrap();
+    eventually("the TCX program is told of", || told("a TCX program is asked before"));
+    s.node.enter(|| tcx(false)).unwrap();
+    eventually("it is told no more", || !told("a TCX program"));
+    s.expect_protected();
+}
+
+#[test]
+fn a_veth_that_is_renamed_is_told_of_and_its_pod_not_forgotten() {
+    let s = Scene::new();
+    let veth = s.veth(0);
+    let told = || ask(&s.node, "status")["problems"].to_string().contains("is called other0 now");
+    s.node.sh(&format!("ip link set {veth} name other0")).unwrap();
+    eventually("it is told", told);
+    s.node.sh(&format!("ip link set other0 name {veth}")).unwrap();
+    eventually("it is told no more", || !told());
     s.expect_protected();
 }
 

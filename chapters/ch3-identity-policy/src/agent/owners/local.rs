@@ -7,7 +7,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use nix::net::if_::if_nametoindex;
+use nix::net::if_::if_indextoname;
 use serde::{Deserialize, Serialize};
 
 use crate::agent::files::{make_directory, read, write};
@@ -171,10 +171,10 @@ impl LocalEndpoints {
         removed.into_iter().collect()
     }
 
-    /// The same link, not one that has been made anew under the same name.
+    /// The same link, under whatever name: not one that has been made anew under the same name.
     fn is_there(&self, link: &str) -> bool {
         let index = self.endpoints.get(link).map(|endpoint| endpoint.new.ifindex);
-        if_nametoindex(link).ok() == index && index.is_some()
+        index.is_some_and(|index| if_indextoname(index).is_ok())
     }
 
     fn path(&self, link: &str) -> PathBuf {

@@ -4,8 +4,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::anyhow;
-use nix::net::if_::if_nametoindex;
+use anyhow::{Result, anyhow, ensure};
+use nix::net::if_::{if_indextoname, if_nametoindex};
 
 use crate::agent::objects::key::Name;
 use crate::agent::owners::local::LocalEndpoint;
@@ -72,11 +72,15 @@ impl Filters {
             }
             let name = endpoint.name();
             let programs = programs.as_ref().map_err(|error| anyhow!("{error:#}"));
-            match programs.and_then(|programs| programs.attach(link)) {
+            let mended = programs.and_then(|programs| {
+                ensure_named(endpoint.new.ifindex, link)?;
+                programs.mend(link)
+            });
+            match mended {
                 Ok(true) => tracing::warn!("{name}: {link} had other filters or none: attached"),
                 Ok(false) => {}
                 // A link that is gone needs none.
-                Err(_) if if_nametoindex(&**link).is_err() => {}
+                Err(_) if if_indextoname(endpoint.new.ifindex).is_err() => {}
                 Err(error) => {
                     let fault = format!("{name} is not protected, nor others from it: {error:#}");
                     faults.insert(link.clone(), fault);
@@ -91,4 +95,12 @@ impl Filters {
     pub fn faults(&self) -> &BTreeMap<Name, String> {
         &self.faults
     }
+}
+
+/// DEL looks for the host end by its name.
+fn ensure_named(ifindex: u32, link: &str) -> Result<()> {
+    let now = if_indextoname(ifindex)?.to_string_lossy().into_owned();
+    let is_named = if_nametoindex(link) == Ok(ifindex);
+    ensure!(is_named, "its link is called {now} now; run: ip link set {now} name {link}");
+    Ok(())
 }

@@ -1,7 +1,7 @@
 //! Waiting until no program runs any more that was running when the wait began.
 
 use std::io;
-use std::thread::{JoinHandle, spawn};
+use std::thread::{Builder, JoinHandle};
 
 use anyhow::{Context as _, Result, anyhow};
 use nix::libc;
@@ -23,9 +23,10 @@ pub fn wait() -> Result<()> {
 pub struct Wait(Option<JoinHandle<Result<()>>>);
 
 impl Wait {
-    /// Begins.
-    pub fn begin() -> Self {
-        Self(Some(spawn(wait)))
+    /// Begins. An error if there can be no thread, for instance for the limit of a cgroup.
+    pub fn begin() -> io::Result<Self> {
+        let thread = Builder::new().name("grace".into());
+        Ok(Self(Some(thread.spawn(wait)?)))
     }
 
     /// Is it over?

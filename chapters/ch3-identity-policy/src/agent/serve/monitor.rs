@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use futures_util::StreamExt as _;
 use serde_json::json;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::spawn_blocking;
 use tokio_stream::wrappers::BroadcastStream;
 use tokio_stream::wrappers::errors::BroadcastStreamRecvError::{self, Lagged};
@@ -17,14 +17,20 @@ use crate::agent::reconcile::view::View;
 /// As many events are sent at once, if there are so many.
 const CHUNK: usize = 256;
 
+/// Those who listen take turns: of the threads for answers, one is always left for who asks.
+static TURN: Semaphore = Semaphore::const_new(1);
+
 /// A line of JSON for each event, until the caller hangs up.
 pub async fn monitor(State(state): State<AppState>) -> Response {
     let events = BroadcastStream::new(state.monitor.subscribe().await).ready_chunks(CHUNK);
     let lines = events.then(move |events| {
         let view = state.view.clone();
-        spawn_blocking(move || {
-            events.into_iter().map(|event| line(&view, event)).collect::<String>()
-        })
+        async move {
+            let _turn = TURN.acquire().await;
+            let lines =
+                move || events.into_iter().map(|event| line(&view, event)).collect::<String>();
+            spawn_blocking(lines).await
+        }
     });
     Body::from_stream(lines).into_response()
 }

@@ -25,8 +25,11 @@ impl Readers {
     pub(super) fn begin_to_wait(&mut self) {
         if self.wait.is_over() {
             let _ = self.end_wait(); // what has failed is waited for when it must be
-            self.in_grace = std::mem::take(&mut self.recent);
-            self.wait = Wait::begin();
+            // Without a thread the next change waits itself.
+            if let Ok(wait) = Wait::begin() {
+                self.in_grace = std::mem::take(&mut self.recent);
+                self.wait = wait;
+            }
         }
     }
 
