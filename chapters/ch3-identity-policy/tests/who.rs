@@ -40,6 +40,16 @@ impl Scene {
         scene
     }
 
+    /// A pod of another node has an address.
+    fn pod_elsewhere(&self, app: &str, address: &str) {
+        let manifest = format!(
+            "{{apiVersion: v1, kind: Pod, metadata: {{name: remote-{app}, namespace: default, \
+             uid: {app}, labels: {{app: {app}}}}}, spec: {{nodeName: elsewhere}}, \
+             status: {{phase: Running, podIPs: [{{ip: {address}}}]}}}}"
+        );
+        self.node.write_manifest(&format!("pod_default_remote-{app}.yaml"), &manifest).unwrap();
+    }
+
     /// What became of a datagram, sent to a pod from the outside under some address.
     fn sent_from_outside(&self, source: Ipv4Addr, to: &Pod) -> (String, u32) {
         let packet = ipv4(source, ip(to), UDP, (&[], 0), &udp(1000, 2000));
@@ -72,16 +82,8 @@ fn a_packet_from_the_uplink_does_not_come_from_a_pod_of_this_node() {
 #[test]
 fn a_pod_of_another_node_is_known_by_its_address() {
     let s = Scene::new();
-    let remote = |app: &str, address: &str| {
-        let manifest = format!(
-            "{{apiVersion: v1, kind: Pod, metadata: {{name: remote-{app}, namespace: default, \
-             uid: {app}, labels: {{app: {app}}}}}, spec: {{nodeName: elsewhere}}, \
-             status: {{phase: Running, podIPs: [{{ip: {address}}}]}}}}"
-        );
-        s.node.write_manifest(&format!("pod_default_remote-{app}.yaml"), &manifest).unwrap();
-    };
-    remote("friend", "10.14.0.5");
-    remote("stranger", "10.14.0.6");
+    s.pod_elsewhere("friend", "10.14.0.5");
+    s.pod_elsewhere("stranger", "10.14.0.6");
     let [friend, stranger] = [5, 6].map(|last| Ipv4Addr::new(10, 14, 0, last));
     eventually("both are known", || {
         s.node.run(&[lab::AGENT, "bpf", "endpoint", "list"]).unwrap().contains("10.14.0.6")
@@ -90,6 +92,32 @@ fn a_pod_of_another_node_is_known_by_its_address() {
     assert_eq!(reason, "new connection");
     assert!(identity >= 256);
     assert_eq!(s.sent_from_outside(stranger, &s.victim).0, "denied by policy");
+}
+
+#[test]
+fn an_answer_passes_also_when_its_sender_becomes_known_as_a_pod_meanwhile() {
+    let s = Scene::new();
+    let in_outside = || UdpSocket::bind("0.0.0.0:53").unwrap();
+    let there = s.outside.enter(&s.node, in_outside).unwrap();
+    let victim = s.victim.sandbox.as_ref().unwrap();
+    let here = victim.enter(&s.node, || UdpSocket::bind("0.0.0.0:4000").unwrap()).unwrap();
+    for socket in [&there, &here] {
+        socket.set_read_timeout(Some(raw::PATIENCE)).unwrap();
+    }
+    here.send_to(b"question", (OUTSIDE, 53)).unwrap();
+    let (_, asker) = there.recv_from(&mut [0; 8]).unwrap();
+    // The API tells of it late, and then of another pod that has its address.
+    s.pod_elsewhere("stranger", &OUTSIDE.to_string());
+    s.node.wait_until_in_force(raw::PATIENCE).unwrap();
+    there.send_to(b"answer", asker).unwrap();
+    here.recv(&mut [0; 8]).unwrap();
+    let manifest = s.node.path("/run/lab/manifests/pod_default_remote-stranger.yaml");
+    std::fs::remove_file(manifest).unwrap();
+    s.pod_elsewhere("other", &OUTSIDE.to_string());
+    s.node.wait_until_in_force(raw::PATIENCE).unwrap();
+    there.send_to(b"answer", asker).unwrap();
+    let dropped = s.monitor.find("the other pod's", |event| event.destination_port == 4000);
+    assert_eq!(dropped.reason.as_str(), "denied by policy");
 }
 
 #[test]

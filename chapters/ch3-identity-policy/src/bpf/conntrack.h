@@ -89,6 +89,15 @@ static __always_inline __u32 generation(const struct endpoint *endpoint)
 	return endpoint ? endpoint->generation : 0;
 }
 
+/* Has the address belonged to the same endpoint since? What nobody was known to have may by now be
+ * known as a pod's of another node: the API told late, it was the same all the while. */
+static __always_inline bool is_same(__u32 *then, const struct endpoint *now)
+{
+	if (!*then && now && !now->ifindex)
+		*then = now->generation;
+	return *then == generation(now);
+}
+
 /* #region connection */
 /* The connection from opener to answerer with this key, or NULL. It counts while it lives, and while
  * both addresses belong to the same endpoints as before. */
@@ -99,8 +108,7 @@ static __always_inline struct ct_entry *connection(void *table, const struct ct_
 	struct ct_entry *entry = table ? bpf_map_lookup_elem(table, key) : NULL;
 
 	if (!entry || entry->expires <= bpf_ktime_get_ns() ||
-	    entry->src_generation != generation(opener) ||
-	    entry->dst_generation != generation(answerer))
+	    !is_same(&entry->src_generation, opener) || !is_same(&entry->dst_generation, answerer))
 		return NULL;
 	return entry;
 }
