@@ -10,7 +10,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
 /// Of what has changed. The kernel queues news in the order of the changes, each after its change
-/// can be seen: who has read files and then finds the queue empty has seen all of them at one time.
+/// can be seen: if the queue is empty after files were read, all of them were seen as of one time.
 #[derive(Debug)]
 pub struct DirectoryWatch {
     directory: PathBuf,

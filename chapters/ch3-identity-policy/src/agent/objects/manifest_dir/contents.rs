@@ -26,7 +26,7 @@ impl ManifestDir {
 
     pub(super) fn report(&mut self) {
         self.problems.send_replace(self.broken.values().cloned().collect());
-        // Whoever sees this revision finds it in the reflectors.
+        // A revision that can be seen is in the reflectors already.
         self.snapshot.send_modify(|snapshot| {
             snapshot.revision += 1;
             for (name, stamp) in std::mem::take(&mut self.stamps) {
@@ -60,7 +60,7 @@ impl ManifestDir {
             false => format!("{name} is not understood, its objects are not known: {error:#}"),
         };
         if !self.is_listed {
-            tracing::error!("{problem}"); // once it is, the engine tells it
+            tracing::error!("{problem}"); // once it is, the engine logs it
         }
         self.broken.insert(path.into(), problem);
     }
