@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow, ensure};
+use ch3_identity_policy::maps::event::RawEvent;
 use ch3_identity_policy::maps::{GLOBALS, Number};
 use libbpf_rs::{MapHandle, RingBufferBuilder};
 
@@ -29,8 +30,9 @@ impl Events {
         let thread = std::thread::spawn(move || {
             let mut ring = RingBufferBuilder::new();
             ring.add(&map, |event| {
-                // struct event's proto: what we send is TCP, pods send other things by themselves.
-                count.fetch_add(usize::from(event.get(36) == Some(&6)), Ordering::Relaxed);
+                // What we send is TCP, pods send other things by themselves.
+                let is_tcp = RawEvent::read(event).is_some_and(|event| event.proto == 6);
+                count.fetch_add(usize::from(is_tcp), Ordering::Relaxed);
                 0
             })?;
             let ring = ring.build()?;

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 
 use crate::error::{CniError, code};
 
-/// How long to wait for others, who as a rule hold a lock for less than a millisecond.
+/// How long to wait for others: as a rule they hold a lock for less than a millisecond.
 const DEADLINE: Duration = Duration::from_secs(10);
 
 /// Locks an open file until it is closed, which the kernel does also after `kill -9`.

@@ -63,7 +63,7 @@ fn message(
     message
 }
 
-/// Sends messages as one datagram and returns what the kernel tells; an `Errno` is its first no.
+/// Sends messages as one datagram and returns the kernel's answers; an `Errno` is its first no.
 fn send(messages: &[NetlinkMessage<NetfilterMessage>]) -> Result<Vec<NetfilterMessage>> {
     let mut socket = Socket::new(NETLINK_NETFILTER).context("cannot open an nftables socket")?;
     socket.bind_auto()?;

@@ -1,4 +1,4 @@
-//! Files for root alone: whoever could open the lock could hold it, and stop all ADDs.
+//! Files for root alone: another user that could open the lock could hold it, and stop all ADDs.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind};

@@ -1,4 +1,4 @@
-//! What ADD prints (SPEC §5, "Success"), in the shape that the version asked for wants.
+//! What ADD prints (SPEC §5, "Success"), in the format of the requested version.
 
 use std::net::Ipv4Addr;
 

@@ -28,7 +28,7 @@ const THEIRS: [&str; 13] = [
 /// Longer than all of them: no misspelling.
 const LONGEST: usize = 32;
 
-/// Tells of each unknown key, and of the known one that looks like it.
+/// Warns of each unknown key, and names the known one that looks like it.
 pub fn warn_of_unknown_keys(conf: &Value) {
     for key in conf.as_object().into_iter().flat_map(|conf| conf.keys()) {
         if OURS.contains(&key.as_str())

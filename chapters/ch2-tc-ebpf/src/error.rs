@@ -1,4 +1,4 @@
-//! What goes wrong, as the spec wants it told: JSON on stdout with a code (SPEC §5, "Error").
+//! What goes wrong, as the spec wants it reported: JSON on stdout with a code (SPEC §5, "Error").
 
 use serde_json::{Value, json};
 

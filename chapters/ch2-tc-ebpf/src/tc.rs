@@ -59,7 +59,7 @@ fn hook(program: &ProgramHandle, host_link: &str) -> Result<TcHook> {
     Ok(builder.hook(TC_INGRESS))
 }
 
-/// The node's program of this build, loaded if need be. Whoever comes first loads it.
+/// The node's program of this build. The first ADD loads it.
 fn program() -> Result<ProgramHandle> {
     libbpf_rs::set_print(Some((PrintLevel::Info, note)));
     let filesystem = statfs(BPFFS).with_context(|| format!("cannot look at {BPFFS}"))?;
@@ -98,7 +98,7 @@ fn stamp(program: &ProgramHandle) -> OsString {
 
 // #region load
 /// Loads the program and puts it in the old one's place, in one step each: pin, then stamp.
-/// Who is killed between them leaves a program without a stamp, and the next one loads again.
+/// A plugin that is killed between them leaves a program without a stamp, and the next one loads again.
 fn load_and_pin() -> Result<ProgramHandle> {
     let mut object = MaybeUninit::uninit();
     let mut skeleton = skeleton::SimpleTcParserSkelBuilder::default()

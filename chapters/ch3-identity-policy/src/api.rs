@@ -50,7 +50,7 @@ pub struct NewEndpoint {
     pub ifindex: u32,
 }
 
-/// Which pod: the uid tells it from one of the same name before it.
+/// Which pod: the uid differs from that of an earlier pod of the same name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PodRef {
     /// Its namespace.
@@ -61,7 +61,7 @@ pub struct PodRef {
     pub uid: Option<String>,
 }
 
-/// An endpoint as the agent tells of it.
+/// An endpoint as the agent reports it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EndpointStatus {
     /// A small number for people.
@@ -110,7 +110,7 @@ pub struct SecurityLabels {
     pub labels: Labels,
 }
 
-/// An identity as the agent tells of it.
+/// An identity as the agent reports it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IdentityStatus {
     /// Its number.

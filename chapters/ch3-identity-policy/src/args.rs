@@ -80,7 +80,7 @@ pub struct Attachment {
     pub ifname: String,
     /// `namespace/name` of the pod if Kubernetes is calling, for people to read.
     pub pod: Option<String>,
-    /// Its uid: the agent tells by it a pod from one of the same name before it.
+    /// Its uid: by it the agent knows it from an earlier pod of the same name.
     pub uid: Option<String>,
 }
 

@@ -45,7 +45,7 @@ pub fn endpoint(host_link: &str) -> Result<EndpointStatus> {
     request("GET", &path_of(host_link), None::<&()>, OTHERS)
 }
 
-/// STATUS: is the agent there and ready? That some pod is not protected is told, and no error: a
+/// STATUS: is the agent there and ready? That some pod is not protected is a warning, and no error: a
 /// node that is not ready loses all its pods.
 pub fn healthz() -> Result<()> {
     let (is_sound, health) = health()?;
@@ -60,7 +60,7 @@ pub fn health() -> Result<(bool, serde_json::Value)> {
     match get("/v1/healthz") {
         Ok(health) => Ok((true, health)),
         Err(error) => match error.downcast_ref::<Refused>() {
-            Some(refused) if refused.code == "500" => {
+            Some(refused) if refused.status == INTERNAL_SERVER_ERROR => {
                 Ok((false, serde_json::from_str(&refused.body)?))
             }
             _ => Err(error),
@@ -68,12 +68,16 @@ pub fn health() -> Result<(bool, serde_json::Value)> {
     }
 }
 
+/// HTTP's status codes.
+const OK: u16 = 200;
+const INTERNAL_SERVER_ERROR: u16 = 500;
+
 /// The agent says no.
 #[derive(Debug, thiserror::Error)]
 #[error("{error}")]
 struct Refused {
     /// HTTP's status.
-    code: String,
+    status: u16,
     body: String,
     error: String,
 }
@@ -162,14 +166,18 @@ fn answer(method: &str, path: &str, body: String, patience: Duration) -> Result<
     let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
     let is_whole = length.is_none_or(|length| length == body.len().to_string());
     ensure!(is_whole, "ebpf-agent's answer to {method} {path} breaks off; does it still run?");
-    let code = head.split(' ').nth(1).unwrap_or_default().to_string();
-    if code != "200" {
+    let status = status_of(head).context("ebpf-agent's answer is no HTTP")?;
+    if status != OK {
         let problem = serde_json::from_str::<Problem>(body).map(|problem| problem.error);
         let first_line = || head.lines().next().unwrap_or_default().to_string();
         let error = problem.unwrap_or_else(|_| first_line());
-        bail!(Refused { code, body: body.into(), error });
+        bail!(Refused { status, body: body.into(), error });
     }
     Ok(body.to_string())
+}
+
+fn status_of(head: &str) -> Option<u16> {
+    head.split(' ').nth(1)?.parse().ok()
 }
 
 /// An answer that ends with the agent: its lines, as they come.
@@ -182,7 +190,7 @@ pub fn lines(path: &str) -> Result<impl Iterator<Item = io::Result<String>>> {
         let length = lines.read_line(&mut head).context("ebpf-agent did not answer")?;
         ensure!(length > 0 && head.len() < 8192, "ebpf-agent answered {head:?}");
     }
-    ensure!(head.split(' ').nth(1) == Some("200"), "ebpf-agent answered {head:?}");
+    ensure!(status_of(&head) == Some(OK), "ebpf-agent answered {head:?}");
     lines.get_mut().deadline = None;
     Ok(lines.lines())
 }

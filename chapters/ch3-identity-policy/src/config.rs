@@ -99,8 +99,8 @@ impl Network {
 }
 
 impl NetConf {
-    /// Checks a decoded configuration. Unknown keys are ignored but told of, `null` is as good as
-    /// absent.
+    /// Checks a decoded configuration. Unknown keys are ignored with a warning, `null` is as good
+    /// as absent.
     pub fn parse(conf: Value) -> Result<Self, CniError> {
         spelling::warn_of_unknown_keys(&conf);
         let version = version(&conf)?;

@@ -1,4 +1,4 @@
-//! The plugin's part in a pod's being an endpoint: it says that there is one, and that it goes.
+//! The plugin's part in endpoints: it reports that there is one, and that it goes.
 
 use std::net::Ipv4Addr;
 

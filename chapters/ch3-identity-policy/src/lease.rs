@@ -197,7 +197,7 @@ pub fn list(dir: &Path) -> Result<Vec<Lease>> {
     Ok(leases)
 }
 
-/// What to tell when every address is taken.
+/// The message when every address is taken.
 pub fn full(conf: &NetConf) -> String {
     format!("all addresses of podcidr {} are taken; delete pods or widen it", conf.podcidr)
 }

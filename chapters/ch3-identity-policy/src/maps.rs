@@ -70,7 +70,7 @@ pub fn address(key: u32) -> Ipv4Addr {
     Ipv4Addr::from(key.to_ne_bytes())
 }
 
-/// A number that tells those who have an address one after the other apart: a hash of the veth's
+/// Pods that have an address one after the other have different generations: a hash of the veth's
 /// host end, or of a remote pod's uid. FNV-1a, since plugin and agent must compute the same.
 pub fn generation(name: &str) -> u32 {
     let fold = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);

@@ -59,7 +59,7 @@ impl NetNs {
     }
 }
 
-/// What tells one namespace from another (namespaces(7)): the device and inode of its file.
+/// The device and inode of its file, by which a namespace is known (namespaces(7)).
 fn inode(namespace: &File) -> Result<(u64, u64)> {
     let metadata = namespace.metadata().context("cannot look at a network namespace")?;
     Ok((metadata.dev(), metadata.ino()))

@@ -25,7 +25,7 @@ pub struct Programs {
 
 impl Programs {
     /// Each program with its hook, as seen from the node: what the pod sends comes in. `to_pod` is
-    /// the first: with `from_pod` alone, the pod would be open to whoever is no pod of this node.
+    /// the first: with `from_pod` alone, the pod would be open to all but the pods of this node.
     fn hooks(&self, host_link: &str) -> Result<[(&ProgramHandle, TcHook); 2]> {
         Ok([
             (&self.to_pod, hook(&self.to_pod, TC_EGRESS, host_link)?),

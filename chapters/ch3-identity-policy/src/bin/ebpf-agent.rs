@@ -46,7 +46,7 @@ fn execute(command: Command) -> Result<()> {
                 .with_default_directive(tracing::Level::INFO.into())
                 .from_env_lossy();
             let log = tracing_subscriber::fmt().with_writer(std::io::stderr);
-            // When nobody reads the log, it would be told so by `eprintln!`, which panics then.
+            // When nobody reads the log, tracing would say so by `eprintln!`, which panics then.
             log.log_internal_errors(false).with_env_filter(filter).init();
             run::run(options)
         }

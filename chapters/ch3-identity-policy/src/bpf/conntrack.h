@@ -22,8 +22,8 @@ struct ct_key {
 struct ct_entry {
 	__u64 expires; /* ns since boot */
 	__u32 src_id; /* who opened it, as last seen */
-	/* Of the endpoints that had the addresses, 0 for none: who gets an address later
-	 * inherits no connection. */
+	/* Of the endpoints that had the addresses, 0 for none: a later owner of an
+	 * address inherits no connection. */
 	__u32 src_generation;
 	__u32 dst_generation;
 	__u32 flags;

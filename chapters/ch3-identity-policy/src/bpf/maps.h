@@ -5,7 +5,7 @@
 #include <bpf/bpf_helpers.h>
 
 /* Identities below 256 are reserved, with Cilium's numbers. */
-#define ID_ANY 0 /* only in policy_map's keys: whoever it is */
+#define ID_ANY 0 /* only in policy_map's keys: anybody */
 #define ID_HOST 1
 #define ID_WORLD 2
 

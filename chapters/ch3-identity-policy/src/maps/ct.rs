@@ -17,7 +17,7 @@ use super::GLOBALS;
 pub struct CtKey {
     /// Who opened it.
     pub saddr: u32,
-    /// Whom to.
+    /// The other end.
     pub daddr: u32,
     /// The opener's port, or an echo's id.
     pub sport: u16,
@@ -81,7 +81,7 @@ impl Tables {
 
     /// Makes tables for all endpoints with an id below `endpoints`. In one go: after each change of
     /// a map of maps the kernel waits until no program is running that may have seen it before.
-    /// Tables are never emptied: who gets an id later has other generations.
+    /// Tables are never emptied: an endpoint that gets an id later has other generations.
     pub fn make(&mut self, endpoints: u32) -> Result<()> {
         let endpoints = endpoints.min(self.map.max_entries() / 2);
         if endpoints <= self.endpoints {

@@ -10,7 +10,7 @@ pub struct Endpoint {
     pub ifindex: u32,
     /// Another one whenever the address is given to a pod; never 0.
     pub generation: u32,
-    /// Its number on this node: see [`ct`]. 0 for a pod of another node.
+    /// Its number on this node: see [`super::ct`]. 0 for a pod of another node.
     pub id: u32,
     /// [`EGRESS_ISOLATED`] or nothing.
     pub flags: u16,
@@ -38,7 +38,7 @@ pub struct EndpointEntry {
 }
 
 impl EndpointEntry {
-    /// Who has had the address since this epoch, and nobody before.
+    /// An owner of the address since this epoch, and none before.
     pub fn new(since: u32, endpoint: Endpoint) -> Self {
         Self { versions: [Version { since, endpoint }, Version::default()], lock: 0 }
     }

@@ -1,6 +1,6 @@
 //! Key and value of `policy_map`: who may talk to whom, from which epoch on.
 
-/// `struct policy_key`: may `src_id` (0: whoever it is) open connections to `dst_id`?
+/// `struct policy_key`: may `src_id` (0: anybody) open connections to `dst_id`?
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PolicyKey {

@@ -13,58 +13,60 @@ pub struct Unique(pub Value);
 
 impl<'de> Deserialize<'de> for Unique {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Any;
-        impl<'de> Visitor<'de> for Any {
-            type Value = Unique;
+        deserializer.deserialize_any(UniqueVisitor)
+    }
+}
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "any JSON")
-            }
+struct UniqueVisitor;
 
-            fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Unique, A::Error> {
-                let mut map = Map::new();
-                while let Some((key, Unique(value))) = entries.next_entry::<String, _>()? {
-                    if map.contains_key(&key) {
-                        return Err(A::Error::custom(format!("{key:?} stands there twice")));
-                    }
-                    map.insert(key, value);
-                }
-                Ok(Unique(map.into()))
-            }
+impl<'de> Visitor<'de> for UniqueVisitor {
+    type Value = Unique;
 
-            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Unique, A::Error> {
-                let mut list = Vec::new();
-                while let Some(Unique(value)) = items.next_element()? {
-                    list.push(value);
-                }
-                Ok(Unique(list.into()))
-            }
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "any JSON")
+    }
 
-            fn visit_str<E>(self, text: &str) -> Result<Unique, E> {
-                Ok(Unique(text.into()))
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Unique, A::Error> {
+        let mut map = Map::new();
+        while let Some((key, Unique(value))) = entries.next_entry::<String, _>()? {
+            if map.contains_key(&key) {
+                return Err(A::Error::custom(format!("{key:?} stands there twice")));
             }
-
-            fn visit_bool<E>(self, value: bool) -> Result<Unique, E> {
-                Ok(Unique(value.into()))
-            }
-
-            fn visit_i64<E>(self, value: i64) -> Result<Unique, E> {
-                Ok(Unique(value.into()))
-            }
-
-            fn visit_u64<E>(self, value: u64) -> Result<Unique, E> {
-                Ok(Unique(value.into()))
-            }
-
-            fn visit_f64<E>(self, value: f64) -> Result<Unique, E> {
-                Ok(Unique(value.into()))
-            }
-
-            fn visit_unit<E>(self) -> Result<Unique, E> {
-                Ok(Unique(Value::Null))
-            }
+            map.insert(key, value);
         }
-        deserializer.deserialize_any(Any)
+        Ok(Unique(map.into()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Unique, A::Error> {
+        let mut list = Vec::new();
+        while let Some(Unique(value)) = items.next_element()? {
+            list.push(value);
+        }
+        Ok(Unique(list.into()))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Unique, E> {
+        Ok(Unique(text.into()))
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Unique, E> {
+        Ok(Unique(value.into()))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Unique, E> {
+        Ok(Unique(value.into()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Unique, E> {
+        Ok(Unique(value.into()))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Unique, E> {
+        Ok(Unique(value.into()))
+    }
+
+    fn visit_unit<E>(self) -> Result<Unique, E> {
+        Ok(Unique(Value::Null))
     }
 }
 

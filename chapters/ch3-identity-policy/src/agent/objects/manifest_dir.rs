@@ -46,7 +46,7 @@ struct ManifestDir {
     stamps: BTreeMap<String, Option<String>>,
     snapshot: watch::Sender<Snapshot>,
     writers: Writers,
-    /// Objects that the reflectors have got, or lost, and the engine was not told of yet.
+    /// Objects that the reflectors have got, or lost, and that the engine has not heard of yet.
     changed: BTreeSet<Key>,
     write_lock: WriteLock,
     notify: Notify,
@@ -64,37 +64,10 @@ pub fn follow(
     listed: oneshot::Sender<Stores>,
 ) -> Result<()> {
     let unusable = || format!("cannot watch {}", directory.display());
-    let (pods_store, pods) = reflector::store();
-    let (namespaces_store, namespaces) = reflector::store();
-    let (policies_store, policies) = reflector::store();
-    let (problems, problems_now) = watch::channel(BTreeSet::new());
-    let snapshot_now = snapshot.subscribe();
-    let write_lock = WriteLock::default();
     let directory = directory.canonicalize().with_context(unusable)?;
-    let mut manifests = ManifestDir {
-        inotify: DirectoryWatch::new(&directory).with_context(unusable)?,
-        directory,
-        files: BTreeMap::new(),
-        places: BTreeSet::new(),
-        is_listed: false,
-        broken: BTreeMap::new(),
-        ambiguous: BTreeMap::new(),
-        problems,
-        stamps: BTreeMap::new(),
-        snapshot,
-        writers: Writers { pods, namespaces, policies },
-        changed: BTreeSet::new(),
-        write_lock: write_lock.clone(),
-        notify,
-    };
-    let _ = listed.send(Stores {
-        pods: pods_store,
-        namespaces: namespaces_store,
-        policies: policies_store,
-        problems: problems_now,
-        snapshot: snapshot_now,
-        write_lock,
-    }); // nobody waits for it if the agent is ending
+    let inotify = DirectoryWatch::new(&directory).with_context(unusable)?;
+    let (mut manifests, stores) = ManifestDir::new(directory, inotify, notify, snapshot);
+    let _ = listed.send(stores); // nobody waits for it if the agent is ending
     manifests.list()?;
     loop {
         let is_news = manifests.inotify.wait(RESYNC)?;
@@ -108,6 +81,44 @@ pub fn follow(
 }
 
 impl ManifestDir {
+    /// Nothing is read yet; what will be is in the stores.
+    fn new(
+        directory: PathBuf,
+        inotify: DirectoryWatch,
+        notify: Notify,
+        snapshot: watch::Sender<Snapshot>,
+    ) -> (Self, Stores) {
+        let (pods_store, pods) = reflector::store();
+        let (namespaces_store, namespaces) = reflector::store();
+        let (policies_store, policies) = reflector::store();
+        let (problems, problems_now) = watch::channel(BTreeSet::new());
+        let stores = Stores {
+            pods: pods_store,
+            namespaces: namespaces_store,
+            policies: policies_store,
+            problems: problems_now,
+            snapshot: snapshot.subscribe(),
+            write_lock: WriteLock::default(),
+        };
+        let manifests = Self {
+            directory,
+            files: BTreeMap::new(),
+            places: BTreeSet::new(),
+            is_listed: false,
+            broken: BTreeMap::new(),
+            ambiguous: BTreeMap::new(),
+            problems,
+            stamps: BTreeMap::new(),
+            snapshot,
+            writers: Writers { pods, namespaces, policies },
+            changed: BTreeSet::new(),
+            write_lock: stores.write_lock.clone(),
+            notify,
+            inotify,
+        };
+        (manifests, stores)
+    }
+
     /// Reads the whole directory. The reflectors get a whole when nothing is broken, and from
     /// then on what changes.
     fn list(&mut self) -> Result<()> {

@@ -31,7 +31,7 @@ impl<'de> Deserialize<'de> for Spec {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NetworkPolicySpec {
-    /// Whom it isolates; missing is as good as empty: all of its namespace.
+    /// The pods that it isolates; missing is as good as empty: all of its namespace.
     pub pod_selector: Option<LabelSelector>,
     /// In which directions; empty: see [`Policy`](crate::agent::policy::network_policy::Policy).
     pub policy_types: Option<Vec<String>>,
@@ -47,7 +47,7 @@ pub struct NetworkPolicySpec {
 /// Who may come in, by which ports.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub struct IngressRule {
-    /// Whoever one of these describes; none: everybody.
+    /// All that one of these describes; none: everybody.
     pub from: Option<Vec<Peer>>,
     /// Not looked into in this chapter.
     pub ports: Option<Vec<Value>>,
@@ -92,7 +92,7 @@ pub struct Expression {
     /// `In`, `NotIn`, `Exists`, `DoesNotExist`. A text, since one unknown word must not make the
     /// whole list of policies unreadable.
     pub operator: String,
-    /// For the first two. There may be many, and whoever holds a policy shares them.
+    /// For the first two. There may be many, and all copies of a policy share them.
     pub values: Option<Arc<BTreeSet<String>>>,
     /// What we do not understand.
     #[serde(flatten)]

@@ -40,7 +40,7 @@ pub struct Stores {
     pub write_lock: WriteLock,
 }
 
-/// A lock on the reflectors. Who writes several objects holds it until the engine has the event.
+/// A lock on the reflectors. A source that writes several objects holds it until it has reported them.
 #[derive(Debug, Clone, Default)]
 pub struct WriteLock(Arc<Mutex<()>>);
 

@@ -16,7 +16,7 @@ use crate::api::{Labels, SecurityLabels};
 
 /// The node's own processes.
 pub const HOST: u32 = 1;
-/// Whoever is neither a pod nor the node.
+/// All that is neither a pod nor the node.
 pub const WORLD: u32 = 2;
 /// What pods get; below are the reserved ones, above is no room in the packet's mark.
 pub const FIRST: u32 = 256;

@@ -49,7 +49,7 @@ pub struct LocalEndpoints {
 }
 
 impl LocalEndpoints {
-    /// Reads what an agent before us has left. A damaged file is told of and passed over: its pod
+    /// Reads what an agent before us has left. A damaged file is reported and passed over: its pod
     /// is nobody then, and what it sends is dropped until it is made anew.
     pub fn load(directory: PathBuf) -> Result<Self> {
         make_directory(&directory)?;
@@ -104,7 +104,7 @@ impl LocalEndpoints {
         std::mem::take(&mut self.changed)
     }
 
-    /// Takes in what PUT says. Whoever had the address before must be gone: its link is the
+    /// Takes in what PUT says. The one that had the address before must be gone: its link is the
     /// proof, for a DEL may come late or never.
     pub fn insert(&mut self, link: &str, new: NewEndpoint) -> Result<()> {
         ensure!(is_host_link(link), "{link:?} is no host end of ours");

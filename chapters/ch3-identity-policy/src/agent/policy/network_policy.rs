@@ -1,4 +1,4 @@
-//! NetworkPolicies: whom does one isolate, and whom does it let in?
+//! NetworkPolicies: which pods does one isolate, and which does it let in?
 
 use anyhow::{Context as _, Result, anyhow, bail};
 
@@ -19,7 +19,7 @@ pub struct Policy {
     pub ingress: bool,
     /// Its pods are isolated for egress.
     pub egress: bool,
-    /// Whom it lets in: whom one of these describes.
+    /// It lets in what one of these describes.
     pub rules: Vec<Rule>,
     /// What it says and this chapter does not enforce: that grants nothing.
     pub not_enforced: Vec<String>,
@@ -31,8 +31,8 @@ impl Policy {
         Self::parse(policy).unwrap_or_else(|error| Self::unreadable(policy, &error))
     }
 
-    /// Reads a policy. What is not understood grants nothing; if that is whom it isolates, it is
-    /// an error.
+    /// Reads a policy. What is not understood grants nothing; if it is the pods that it isolates, that
+    /// is an error.
     pub fn parse(policy: &NetworkPolicy) -> Result<Self> {
         let spec = policy.spec.0.as_ref().map_err(|error| anyhow!("{error}"))?;
         if let Some(unknown) = spec.unknown.keys().next() {

@@ -1,4 +1,4 @@
-//! One rule's peer: whom does it describe, and by how much does it miss somebody?
+//! One rule's peer: which pods does it describe, and by how much does it miss another?
 
 use std::fmt;
 

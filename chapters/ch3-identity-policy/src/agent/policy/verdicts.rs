@@ -11,7 +11,7 @@ use crate::agent::owners::identity::is_unique;
 use crate::api::SecurityLabels;
 use crate::maps::{EGRESS_ISOLATED, PolicyKey};
 
-/// The source in `policy_map` that stands for whoever it is.
+/// The source in `policy_map` that stands for anybody.
 const ANYBODY: u32 = 0;
 
 /// What the policies say of identities.
@@ -47,7 +47,7 @@ struct Verdict {
 /// What may have changed of the verdicts.
 #[derive(Debug, Default)]
 pub struct VerdictChanges {
-    /// Who to whom.
+    /// Source and destination.
     pub pairs: BTreeSet<PolicyKey>,
     /// Whose flags.
     pub flags: BTreeSet<u32>,
@@ -97,7 +97,7 @@ impl Verdicts {
         self.asked.keys().cloned().collect()
     }
 
-    /// A policy is new or another, or (`None`) gone: whom it selects or has selected is judged
+    /// A policy is new or another, or (`None`) gone: what it selects or has selected is judged
     /// anew.
     pub fn set_policy(&mut self, name: &Name, policy: Option<Arc<Policy>>) {
         let mut subjects = BTreeSet::new();

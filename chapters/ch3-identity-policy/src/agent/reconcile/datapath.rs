@@ -63,7 +63,7 @@ impl Datapath {
     }
 
     // #region apply
-    /// Makes the maps what is wanted. What does not fit is left out, which denies, and is told;
+    /// Makes the maps what is wanted. What does not fit is left out, which denies, and is reported;
     /// it comes in when there is room.
     pub fn apply(&mut self, wanted: &Wanted, changes: &Changes) -> Vec<String> {
         let problems = self.change(wanted, changes);

@@ -96,7 +96,7 @@ impl Engine {
     // #region run
     /// Runs until nobody can send messages any more. To be called when the stores are ready.
     pub fn run(mut self, messages: &Receiver<Message>, ready: impl FnOnce()) {
-        self.look_around(); // whoever went while no agent was there
+        self.look_around(); // pods may have gone while no agent was there
         self.reconcile();
         ready();
         loop {

@@ -43,7 +43,7 @@ impl Veths {
     }
 }
 
-/// What could not be mended, by link.
+/// What could not be attached, by link.
 #[derive(Debug, Default)]
 pub struct Filters {
     faults: BTreeMap<Name, String>,
@@ -51,7 +51,7 @@ pub struct Filters {
 
 impl Filters {
     // #region mend
-    /// Looks at the veths of these endpoints, and attaches what is not there. What fails is told,
+    /// Looks at the veths of these endpoints, and attaches what is not there. What fails is reported,
     /// and tried again when all are looked at.
     pub fn mend<'a>(
         &mut self,
@@ -91,7 +91,7 @@ impl Filters {
     }
     // #endregion mend
 
-    /// What could not be mended, by link.
+    /// What could not be attached, by link.
     pub fn faults(&self) -> &BTreeMap<Name, String> {
         &self.faults
     }

@@ -12,7 +12,7 @@ use crate::agent::owners::local::{LocalEndpoint, LocalEndpoints};
 use crate::agent::policy::network_policy::Policy;
 use crate::api::SecurityLabels;
 
-/// All that can be asked about. Who reads it, or copies it, takes no longer than that: the engine
+/// All that can be asked about. A reader holds it no longer than it takes to read or copy: the engine
 /// waits meanwhile, and so does everybody behind it.
 #[derive(Debug, Clone, Default)]
 pub struct View {

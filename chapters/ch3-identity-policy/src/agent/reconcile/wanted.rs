@@ -87,7 +87,7 @@ impl Wanted {
         self.for_view.policies.insert(name);
     }
 
-    /// An address goes to whom it belongs now; its identity comes into use.
+    /// An address goes to its owner of now, whose identity comes into use.
     fn set_owner(&mut self, address: Ipv4Addr, identities: &Identities) {
         match self.claims.owners.conflict(address) {
             Some(conflict) => self.conflicts.insert(address, conflict),

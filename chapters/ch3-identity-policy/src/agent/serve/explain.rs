@@ -43,14 +43,11 @@ pub fn explain(policies: &[Arc<Policy>], source: &FlowEnd, destination: &FlowEnd
     if source == destination {
         return allow("a pod always reaches itself");
     }
-    let selecting = |party: &FlowEnd| {
-        let labels = party.labels.clone();
-        policies
-            .iter()
-            .filter(move |policy| labels.as_ref().is_some_and(|them| policy.selects(them)))
+    let selecting = |end: &FlowEnd| {
+        let labels = end.labels.clone();
+        let selects = move |policy: &&Policy| labels.as_ref().is_some_and(|it| policy.selects(it));
+        policies.iter().map(|policy| &**policy).filter(selects)
     };
-    let names =
-        |policies: &[&Arc<Policy>]| policies.iter().map(|policy| policy.full_name()).collect();
     let egress: Vec<_> = selecting(source).filter(|policy| policy.egress).collect();
     if !egress.is_empty() {
         return Explanation {
@@ -66,25 +63,32 @@ pub fn explain(policies: &[Arc<Policy>], source: &FlowEnd, destination: &FlowEnd
     if ingress.is_empty() {
         return allow(&format!("no policy isolates {} for ingress", destination.name));
     }
+    explain_ingress(&ingress, source, destination)
+}
+
+/// The destination is isolated by these policies: does a rule of theirs let the source in?
+fn explain_ingress(isolating: &[&Policy], source: &FlowEnd, destination: &FlowEnd) -> Explanation {
     let nobody = SecurityLabels::default();
-    let them = source.labels.as_ref().unwrap_or(&nobody);
+    let labels = source.labels.as_ref().unwrap_or(&nobody);
     let rules =
-        || ingress.iter().flat_map(|policy| policy.rules.iter().map(move |rule| (policy, rule)));
+        || isolating.iter().flat_map(|policy| policy.rules.iter().map(move |rule| (*policy, rule)));
     let place = |policy: &Policy, at: &str| format!("{} {at}", policy.full_name());
-    let allowing = rules().filter(|(_, rule)| rule.describes(them));
+    let allowing = rules().filter(|(_, rule)| rule.describes(labels));
     let allowed_by: Vec<_> = allowing.map(|(policy, rule)| place(policy, &rule.at)).collect();
-    let isolated_by = names(&ingress);
+    let isolated_by = names(isolating);
     if !allowed_by.is_empty() {
         let why = format!("{} allows it", allowed_by[0]);
         return Explanation { allowed: true, why, isolated_by, allowed_by, nearest_miss: None };
     }
-    let misses = rules().map(|(policy, rule)| (rule.unmet(them), place(policy, &rule.at)));
+    let misses = rules().map(|(policy, rule)| (rule.unmet(labels), place(policy, &rule.at)));
     let nearest = misses.min_by_key(|(unmet, _)| unmet.len());
     let nearest = nearest.map(|(unmet, place)| format!("{place}: {}", unmet.join("; ")));
     // A rule that is not enforced may be what its author hoped for.
     let left_out = || {
-        let first = ingress.iter().find_map(|policy| Some((policy, policy.not_enforced.first()?)));
-        first.map(|(policy, what)| place(policy, what))
+        let mut left_out = isolating
+            .iter()
+            .filter_map(|policy| policy.not_enforced.first().map(|what| place(policy, what)));
+        left_out.next()
     };
     Explanation {
         allowed: false,
@@ -96,6 +100,10 @@ pub fn explain(policies: &[Arc<Policy>], source: &FlowEnd, destination: &FlowEnd
         allowed_by,
         nearest_miss: nearest.or_else(left_out),
     }
+}
+
+fn names(policies: &[&Policy]) -> Vec<String> {
+    policies.iter().map(|policy| policy.full_name()).collect()
 }
 
 #[cfg(test)]

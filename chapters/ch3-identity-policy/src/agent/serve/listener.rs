@@ -20,7 +20,7 @@ use crate::agent::files::make_directory;
 /// nothing nor who reads nothing keeps others from being answered.
 const CONNECTIONS: usize = 256;
 
-/// Listens; whoever was listening here before is gone, or this one would not have been started.
+/// Listens. An agent that was listening here before is gone, or this one would not have been started.
 pub fn listen(socket: &Path) -> Result<UnixListener> {
     let unusable = || format!("cannot listen on {}", socket.display());
     if let Some(directory) = socket.parent() {
@@ -56,7 +56,7 @@ pub async fn serve(listener: UnixListener, router: Router) {
         {
             oldest.abort();
         }
-        // Whoever hangs up is gone: that is no error of ours.
+        // A client that hangs up is no error of ours.
         open.push_back(tokio::spawn(async { drop(connection.await) }).abort_handle());
     }
 }

@@ -40,6 +40,17 @@ type Gauges<L> = Family<L, Gauge<f64, std::sync::atomic::AtomicU64>>;
 /// All metrics as text. What cannot be read is left out.
 pub fn metrics(counters: &Counters, view: &View) -> String {
     let mut registry = Registry::with_prefix("ebpf_agent");
+    register_counters(&mut registry, counters);
+    register_drops(&mut registry);
+    register_sizes(&mut registry, view);
+    register_view(&mut registry, view);
+    let mut text = String::new();
+    // Writing to a String does not fail.
+    let _ = encode(&mut text, &registry);
+    text
+}
+
+fn register_counters(registry: &mut Registry, counters: &Counters) {
     registry.register(
         "policy_lag_seconds",
         "From the news of a Pod, Namespace or NetworkPolicy to the maps. Alert if the 99th \
@@ -51,6 +62,9 @@ pub fn metrics(counters: &Counters, view: &View) -> String {
         "How often the state could not be written. Alert on any: see the log",
         counters.errors.clone(),
     );
+}
+
+fn register_drops(registry: &mut Registry) {
     let (packets, bytes) =
         (Family::<Reason, Counter>::default(), Family::<Reason, Counter>::default());
     for (reason, (count, length)) in drops().unwrap_or_default() {
@@ -63,6 +77,9 @@ pub fn metrics(counters: &Counters, view: &View) -> String {
         packets,
     );
     registry.register("drop_bytes", "Their bytes", bytes);
+}
+
+fn register_sizes(registry: &mut Registry, view: &View) {
     let pressure = Gauges::<InMap>::default();
     for (map, size) in FILLED.into_iter().zip(view.sizes) {
         if let Ok(capacity) = maps::capacity(map) {
@@ -80,6 +97,9 @@ pub fn metrics(counters: &Counters, view: &View) -> String {
     let kept = view.identities.len() - in_use;
     identities.get_or_create(&State { state: "kept" }).set(kept as f64);
     registry.register("identities", "Of 65280 that there are", identities);
+}
+
+fn register_view(registry: &mut Registry, view: &View) {
     let gauge = |value: usize| {
         let gauge = Gauge::<i64>::default();
         gauge.set(value.try_into().unwrap_or(i64::MAX));
@@ -98,11 +118,8 @@ pub fn metrics(counters: &Counters, view: &View) -> String {
         "What is not enforced or not published: see `ebpf-agent status`. Alert on any",
         gauge(view.problems.len()),
     );
-    let mut text = String::new();
-    // Writing to a String does not fail.
-    let _ = encode(&mut text, &registry);
-    text
 }
+
 /// Packets and bytes by reason, of all CPUs.
 fn drops() -> Result<Vec<(&'static str, (u64, u64))>> {
     let map = PerCpuArray::<_, [u64; 2]>::try_from(Map::PerCpuArray(maps::open("metrics_map")?))?;

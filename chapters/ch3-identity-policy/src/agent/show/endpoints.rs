@@ -32,7 +32,7 @@ pub fn endpoints(output: Output) -> Result<()> {
     Ok(())
 }
 
-/// `endpoint get`: with the policies that isolate it, and whom each of their rules lets in.
+/// `endpoint get`: with the policies that isolate it, and what each of their rules lets in.
 pub fn endpoint(which: &str, output: Output) -> Result<()> {
     let endpoint = find(which)?;
     if output.is_json() {

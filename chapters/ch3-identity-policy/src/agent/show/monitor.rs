@@ -58,7 +58,7 @@ impl Options {
     }
 }
 
-/// Prints until whoever reads has gone. That the agent ends is an error: what comes then is not
+/// Prints until the reader has gone. That the agent ends is an error: what comes then is not
 /// seen.
 pub fn follow(options: &Options) -> Result<()> {
     for line in client::lines("/v1/monitor")? {

@@ -29,7 +29,7 @@ pub enum Format {
     Json,
 }
 
-/// Prints a line. Who reads may want no more, as in `endpoint list | head -n1`: other programs are
+/// Prints a line. The reader may want no more, as in `endpoint list | head -n1`: other programs are
 /// ended by SIGPIPE then, which Rust turns off, and `println!` would panic.
 pub fn say(text: impl Display) -> Result<()> {
     match writeln!(io::stdout(), "{text}") {

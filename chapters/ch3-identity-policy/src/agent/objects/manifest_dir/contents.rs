@@ -32,7 +32,7 @@ impl ManifestDir {
     pub(super) fn report(&mut self) {
         let problems = self.broken.values().chain(self.ambiguous.values());
         self.problems.send_replace(problems.cloned().collect());
-        // Whoever sees this revision finds it in the reflectors.
+        // A revision that can be seen is in the reflectors already.
         self.snapshot.send_modify(|snapshot| {
             snapshot.revision += 1;
             for (name, stamp) in std::mem::take(&mut self.stamps) {
@@ -98,7 +98,7 @@ impl ManifestDir {
             false => format!("{name} is not understood, its objects are not known: {error:#}"),
         };
         if !self.is_listed {
-            tracing::error!("{problem}"); // once it is, the engine tells it
+            tracing::error!("{problem}"); // once it is, the engine logs it
         }
         self.broken.insert(path.into(), problem);
     }
