@@ -7,7 +7,7 @@ use std::os::fd::AsFd as _;
 
 use anyhow::{Context as _, Result, ensure};
 use libbpf_rs::{ProgramHandle, TC_EGRESS, TC_INGRESS, TcAttachPoint, TcHook, TcHookBuilder};
-use nix::net::if_::if_nametoindex;
+use nix::net::if_::{if_indextoname, if_nametoindex};
 
 mod first;
 mod load;
@@ -103,4 +103,11 @@ fn hook(program: &ProgramHandle, side: TcAttachPoint, host_link: &str) -> Result
     let mut builder = TcHookBuilder::new(program.as_fd());
     builder.ifindex(i32::try_from(index)?).handle(1).priority(1).replace(true);
     Ok(builder.hook(side))
+}
+
+/// What a link is called, if it is there.
+pub fn link_name(ifindex: u32) -> Option<String> {
+    // nix 0.31 takes the null pointer, by which libc says that there is none, for an empty name.
+    let name = if_indextoname(ifindex).ok().filter(|name| !name.is_empty())?;
+    Some(name.to_string_lossy().into_owned())
 }

@@ -168,11 +168,12 @@ impl ManifestDir {
             let being_written = self.inotify.being_written();
             texts.retain(|path, _| !being_written.contains(path));
             files.retain(|path| !being_written.contains(path));
-            if files.is_empty() || Instant::now() > deadline {
-                return Ok(texts);
-            }
+            let is_stable = files.is_empty();
             let paths = std::mem::take(&mut files).into_iter();
             texts.extend(paths.map(|path| (path.clone(), read(&path))));
+            if is_stable || Instant::now() > deadline {
+                return Ok(texts);
+            }
         }
     }
     // #endregion snapshot

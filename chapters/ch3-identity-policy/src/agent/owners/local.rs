@@ -7,12 +7,12 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use nix::net::if_::if_indextoname;
 use serde::{Deserialize, Serialize};
 
 use crate::agent::files::{make_directory, read, write};
 use crate::agent::objects::key::Name;
 use crate::api::{NewEndpoint, SecurityLabels, is_host_link};
+use crate::tc;
 
 /// An endpoint of this node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -174,7 +174,7 @@ impl LocalEndpoints {
     /// The same link, under whatever name: not one that has been made anew under the same name.
     fn is_there(&self, link: &str) -> bool {
         let index = self.endpoints.get(link).map(|endpoint| endpoint.new.ifindex);
-        index.is_some_and(|index| if_indextoname(index).is_ok())
+        index.is_some_and(|index| tc::link_name(index).is_some())
     }
 
     fn path(&self, link: &str) -> PathBuf {

@@ -4,8 +4,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::{Result, anyhow, ensure};
-use nix::net::if_::{if_indextoname, if_nametoindex};
+use anyhow::{Context as _, Result, anyhow, ensure};
+use nix::net::if_::if_nametoindex;
 
 use crate::agent::objects::key::Name;
 use crate::agent::owners::local::LocalEndpoint;
@@ -80,7 +80,7 @@ impl Filters {
                 Ok(true) => tracing::warn!("{name}: {link} had other filters or none: attached"),
                 Ok(false) => {}
                 // A link that is gone needs none.
-                Err(_) if if_indextoname(endpoint.new.ifindex).is_err() => {}
+                Err(_) if tc::link_name(endpoint.new.ifindex).is_none() => {}
                 Err(error) => {
                     let fault = format!("{name} is not protected, nor others from it: {error:#}");
                     faults.insert(link.clone(), fault);
@@ -99,7 +99,7 @@ impl Filters {
 
 /// DEL looks for the host end by its name.
 fn ensure_named(ifindex: u32, link: &str) -> Result<()> {
-    let now = if_indextoname(ifindex)?.to_string_lossy().into_owned();
+    let now = tc::link_name(ifindex).with_context(|| format!("link {link} is gone"))?;
     let is_named = if_nametoindex(link) == Ok(ifindex);
     ensure!(is_named, "its link is called {now} now; run: ip link set {now} name {link}");
     Ok(())
