@@ -165,10 +165,14 @@ impl Cluster {
         problems.iter().map(|it| it.as_str().unwrap().into()).collect()
     }
 
-    /// What the agent's command line answers.
+    /// What the agent's command line answers; on a busy machine it may take more than one question.
     pub fn agent(&self, arguments: &[&str]) -> Value {
-        let answer = self.node.run(&[&[lab::AGENT], arguments].concat()).unwrap();
-        serde_json::from_str(&answer).unwrap()
+        let mut answer = Err(anyhow::anyhow!("it was not asked"));
+        lab::wait_until(DEADLINE, || {
+            answer = self.node.run(&[&[lab::AGENT], arguments].concat());
+            answer.is_ok()
+        });
+        serde_json::from_str(&answer.unwrap()).unwrap()
     }
 }
 
