@@ -81,7 +81,9 @@ need_lab() {
 # Builds the lab as the caller and sets LAB to the program.
 build_lab() {
   # As the lab builds the chapters: see lab/src/chapter.rs.
-  cargo build $([ -t 2 ] || echo --quiet) --locked --workspace --bin lab || die "the lab does not build"
+  local quiet=(--quiet)
+  [ ! -t 2 ] || quiet=() # who looks on sees what is being built
+  cargo build "${quiet[@]}" --locked --workspace --bin lab || die "the lab does not build"
   LAB=${CARGO_TARGET_DIR:-$ROOT/target}/debug/lab
 }
 
