@@ -97,7 +97,7 @@ fn programs(chapter: &str, profile: Profile) -> Result<Programs> {
         its.find_map(|it| it["executable"].as_str().map(PathBuf::from))
     };
     let plugin = program(&package).with_context(|| format!("chapter {chapter} has no plugin"))?;
-    Ok(Programs { plugin, agent: program("ebpf-agent").filter(|_| has_agent) })
+    Ok(Programs { plugin, agent: program("ebpf-agent") })
 }
 
 /// Builds a chapter and installs it on a node.

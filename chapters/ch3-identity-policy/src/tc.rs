@@ -13,6 +13,7 @@ mod first;
 mod load;
 mod log;
 
+use first::Hooks;
 pub use load::programs;
 use log::{forget_said, said};
 
@@ -34,20 +35,23 @@ impl Programs {
     }
 
     // #region attach
-    /// Attaches the programs to a host end, unless they are there and asked first, and says whether
-    /// it had to.
+    /// Attaches the programs to a host end, unless they are there and count, and says whether it had
+    /// to.
     ///
     /// # Errors
-    /// Something else is asked before them.
+    /// Something else is asked before them, which may let everything pass.
     pub fn mend(&self, host_link: &str) -> Result<bool> {
         let index = if_nametoindex(host_link)?;
-        let are_first = || first::are_first(host_link, index, self.from_pod.id(), self.to_pod.id());
-        if are_first()? {
-            return Ok(false);
+        let have_ours = |hooks: &Hooks| hooks.have(self.from_pod.id(), self.to_pod.id());
+        let mut hooks = Hooks::of(host_link, index)?;
+        let is_mended = !have_ours(&hooks);
+        if is_mended {
+            self.put(host_link)?;
+            hooks = Hooks::of(host_link, index)?;
+            ensure!(have_ours(&hooks), "the filters of {host_link} are not what was attached");
         }
-        self.put(host_link)?;
-        ensure!(are_first()?, "the filters of {host_link} are not what was attached");
-        Ok(true)
+        hooks.ensure_first()?;
+        Ok(is_mended)
     }
 
     /// Attaches the programs to a host end, unless they are there.

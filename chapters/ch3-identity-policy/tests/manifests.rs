@@ -161,8 +161,12 @@ fn a_file_that_is_written_again_is_not_read_before_it_is_closed_again() {
     kill(agent, Signal::SIGCONT).unwrap();
     run(&node, "meanwhile");
     assert!(!reaches(&node, &other, &victim));
+    eventually("it is told of", || {
+        ask(&node, "status")["problems"].to_string().contains("is not closed by who writes it")
+    });
     drop(file);
     eventually("closed, it is what it says", || reaches(&node, &other, &victim));
+    assert_eq!(ask(&node, "status")["problems"], json!([]));
 }
 
 #[test]
@@ -196,4 +200,22 @@ fn without_its_directory_the_agent_ends_and_says_why() {
         eventually("it ends", || node.agent_pid().is_none());
         assert!(node.agent_log().contains("start the agent anew"), "{damage}");
     }
+}
+
+#[test]
+fn what_leaves_one_of_two_files_before_the_agent_is_ready_is_in_the_other_still() {
+    let node = Node::new().unwrap();
+    node.install_plugin(Path::new(BINARY)).unwrap();
+    node.write_config("10-ebpfcni.conf", &conf().to_string()).unwrap();
+    for file in ["a.yaml", "b.yaml"] {
+        node.write_manifest(file, FRIENDS_ONLY).unwrap();
+    }
+    node.write_manifest("broken.yaml", "{").unwrap();
+    node.spawn_agent(Path::new(AGENT)).unwrap();
+    eventually("it has read them", || node.agent_log().contains("broken.yaml"));
+    node.write_manifest("b.yaml", TELLS).unwrap();
+    fs::remove_file(node.path("/run/lab/manifests/broken.yaml")).unwrap();
+    node.wait_for_agent(Duration::from_secs(60)).unwrap();
+    let [victim, other] = ["victim", "other"].map(|app| run(&node, app));
+    assert!(!reaches(&node, &other, &victim));
 }

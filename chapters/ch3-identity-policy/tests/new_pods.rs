@@ -12,7 +12,7 @@ use std::sync::{Mutex, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use lab::{CniCall, feed};
+use lab::{CniCall, Raise, feed};
 use plugin::{address, conf};
 use probe::{Cluster, DEADLINE, Place};
 use serde_json::json;
@@ -45,15 +45,6 @@ struct NewPod<'a> {
     guests: [UdpSocket; 3],
     /// On the node, where nobody but the pod's own filter keeps it from coming.
     outside: UdpSocket,
-}
-
-/// What goes on while a pod is added goes on until this is dropped, also when the test fails.
-struct GoesOn<'a>(&'a AtomicBool);
-
-impl Drop for GoesOn<'_> {
-    fn drop(&mut self) {
-        self.0.store(false, Ordering::Relaxed);
-    }
 }
 
 impl<'a> NewPod<'a> {
@@ -125,10 +116,10 @@ impl<'a> NewPod<'a> {
         expected: &BTreeSet<IpAddr>,
     ) -> (BTreeSet<IpAddr>, Duration) {
         let (guests, answered) = (Mutex::<BTreeSet<IpAddr>>::default(), OnceLock::new());
-        let on = &AtomicBool::new(true);
-        let goes_on = || on.load(Ordering::Relaxed);
+        let over = &AtomicBool::new(false);
+        let goes_on = || !over.load(Ordering::Relaxed);
         thread::scope(|scope| {
-            let _goes_on = GoesOn(on);
+            let over = Raise(over);
             scope.spawn(|| {
                 while goes_on() {
                     guests.lock().unwrap().extend(self.welcome());
@@ -156,7 +147,7 @@ impl<'a> NewPod<'a> {
             let is_over = || all_came() && answered.get().is_some();
             assert!(lab::wait_until(DEADLINE, is_over), "{guests:?}, {answered:?}");
             thread::sleep(2 * AT_ONCE); // they all go on trying
-            on.store(false, Ordering::Relaxed);
+            drop(over);
             let late = answered.get().unwrap().saturating_duration_since(added);
             (guests.lock().unwrap().clone(), late)
         })

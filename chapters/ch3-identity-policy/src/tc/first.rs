@@ -1,7 +1,7 @@
 //! What the kernel runs first on a link's hooks. Our filters may be there and nobody be asked: a
 //! filter before them may let everything pass, and one that is not direct-action says nothing.
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use futures_util::TryStreamExt as _;
 use libbpf_rs::libbpf_sys;
 use netlink_packet_route::tc::{
@@ -13,7 +13,7 @@ use rtnetlink::new_connection;
 use crate::netlink;
 
 /// A filter that the kernel asks.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Default)]
 struct Filter {
     handle: u32,
     /// Priority, and protocol in network byte order.
@@ -23,38 +23,61 @@ struct Filter {
     is_direct: bool,
 }
 
-/// Handle 1, priority 1, all protocols: where [`attach`](super::Programs::attach) puts ours.
-const OURS: (u32, u32) = (1, 1 << 16 | (libc::ETH_P_ALL as u16).to_be() as u32);
+/// What is on a link's two hooks.
+pub struct Hooks<'a> {
+    link: &'a str,
+    ifindex: u32,
+    ingress: Vec<Filter>,
+    egress: Vec<Filter>,
+}
 
-/// Are these programs the first that see what comes in, and what goes out? `false` if they are not
-/// there as they should be, which attaching mends.
-///
-/// # Errors
-/// Something runs before them, which is not ours to remove.
-pub fn are_first(link: &str, ifindex: u32, ingress: u32, egress: u32) -> Result<bool> {
-    for (hook, tcx, program) in [
-        ("ingress", libbpf_sys::BPF_TCX_INGRESS, ingress),
-        ("egress", libbpf_sys::BPF_TCX_EGRESS, egress),
-    ] {
-        let filters = filters(ifindex, hook).context("cannot look at filters")?;
-        let ours = |filter: &Filter| (filter.handle, filter.info) == OURS;
-        match filters.first() {
-            Some(first) if ours(first) => {
-                if first.program != Some(program) || !first.is_direct {
-                    return Ok(false);
-                }
-            }
-            Some(_) if filters.iter().any(ours) => bail!(
-                "a filter is asked before ours, see: tc filter show dev {link} {hook}; remove it"
-            ),
-            _ => return Ok(false),
-        }
-        ensure!(
-            tcx_programs(ifindex, tcx) == 0,
-            "a TCX program is asked before our filter; run: bpftool net detach tcx_{hook} dev {link}"
-        );
+impl<'a> Hooks<'a> {
+    /// Looks at a link.
+    pub fn of(link: &'a str, ifindex: u32) -> Result<Self> {
+        let filters = |hook| {
+            filters(ifindex, hook).with_context(|| format!("cannot look at the filters of {link}"))
+        };
+        Ok(Self { link, ifindex, ingress: filters("ingress")?, egress: filters("egress")? })
     }
-    Ok(true)
+
+    /// Are these programs where ours belong, and is what they return the verdict?
+    pub fn have(&self, ingress: u32, egress: u32) -> bool {
+        let is_there = |filters: &[Filter], program: u32| {
+            let ours = filters.iter().find(|filter| filter.is_ours());
+            ours.is_some_and(|filter| filter.program == Some(program) && filter.is_direct)
+        };
+        is_there(&self.ingress, ingress) && is_there(&self.egress, egress)
+    }
+
+    /// Is nothing asked before ours?
+    ///
+    /// # Errors
+    /// Something is. It is not ours to remove.
+    pub fn ensure_first(&self) -> Result<()> {
+        let Self { link, ifindex, .. } = self;
+        for (hook, filters, tcx) in [
+            ("ingress", &self.ingress, libbpf_sys::BPF_TCX_INGRESS),
+            ("egress", &self.egress, libbpf_sys::BPF_TCX_EGRESS),
+        ] {
+            ensure!(
+                filters.first().is_some_and(Filter::is_ours),
+                "a filter is asked before ours, see: tc filter show dev {link} {hook}; remove it"
+            );
+            ensure!(
+                tcx_programs(*ifindex, tcx) == 0,
+                "a TCX program is asked before our filter; run: \
+                 bpftool net detach tcx_{hook} dev {link}"
+            );
+        }
+        Ok(())
+    }
+}
+
+impl Filter {
+    /// Is it where [`attach`](super::Programs::attach) puts ours: handle 1, priority 1, all protocols?
+    fn is_ours(&self) -> bool {
+        (self.handle, self.info) == (1, 1 << 16 | u32::from((libc::ETH_P_ALL as u16).to_be()))
+    }
 }
 
 /// The filters of a hook of clsact that packets meet, in the kernel's order. None without clsact.
@@ -65,7 +88,11 @@ fn filters(ifindex: u32, hook: &str) -> Result<Vec<Filter>> {
         tokio::spawn(connection);
         let request = handle.traffic_filter(ifindex).get();
         let request = if hook == "ingress" { request.ingress() } else { request.egress() };
-        Ok(request.execute().try_collect().await.unwrap_or_default())
+        match request.execute().try_collect().await {
+            // There is no clsact, or no link.
+            Err(rtnetlink::Error::NetlinkError(_)) => Ok(Vec::new()),
+            messages => Ok(messages?),
+        }
     })?;
     Ok(messages.iter().filter_map(filter).collect())
 }

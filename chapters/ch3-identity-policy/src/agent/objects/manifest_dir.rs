@@ -39,6 +39,8 @@ struct ManifestDir {
     is_listed: bool,
     /// What is wrong with those that are not good now.
     broken: BTreeMap<PathBuf, String>,
+    /// Files that somebody was writing, for long, when we looked last.
+    unfinished: BTreeSet<PathBuf>,
     /// Objects that stand in several files, and which one counts.
     ambiguous: BTreeMap<Key, String>,
     problems: watch::Sender<BTreeSet<String>>,
@@ -72,8 +74,8 @@ pub fn follow(
     loop {
         let is_news = manifests.inotify.wait(RESYNC)?;
         match manifests.is_listed {
-            true if is_news => manifests.take_in(BTreeSet::new())?,
-            true => manifests.take_in(manifests.stale()?)?,
+            _ if !is_news => manifests.resync()?,
+            true => manifests.take_in(BTreeSet::new())?,
             false if manifests.inotify.take()? == ChangedFiles::default() => {}
             false => manifests.list()?, // the list is begun anew
         }
@@ -106,6 +108,7 @@ impl ManifestDir {
             places: BTreeSet::new(),
             is_listed: false,
             broken: BTreeMap::new(),
+            unfinished: BTreeSet::new(),
             ambiguous: BTreeMap::new(),
             problems,
             stamps: BTreeMap::new(),
@@ -124,6 +127,7 @@ impl ManifestDir {
     fn list(&mut self) -> Result<()> {
         self.writers.begin();
         let texts = self.read(self.paths()?)?;
+        (self.files, self.places, self.ambiguous) = Default::default();
         parse_all(texts, |path, content| self.list_one(path, content));
         if self.broken.is_empty() && self.inotify.being_written().is_empty() {
             self.writers.end();
@@ -153,6 +157,20 @@ impl ManifestDir {
             file.map(|file| stamp_of(&file)).as_ref() != snapshot.files.get(&name_of(path))
         });
         Ok(paths)
+    }
+
+    /// Nothing has happened for long. Finds out what inotify does not say.
+    fn resync(&mut self) -> Result<()> {
+        let mut unfinished = self.inotify.being_written().clone();
+        unfinished.retain(|path| is_manifest(path));
+        if unfinished != self.unfinished {
+            self.unfinished = unfinished;
+            self.report();
+        }
+        match self.is_listed {
+            true => self.take_in(self.stale()?),
+            false => Ok(()),
+        }
     }
 
     // #region snapshot

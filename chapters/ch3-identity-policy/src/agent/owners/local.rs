@@ -7,12 +7,12 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use nix::net::if_::if_nametoindex;
 use serde::{Deserialize, Serialize};
 
 use crate::agent::files::{make_directory, read, write};
 use crate::agent::objects::key::Name;
 use crate::api::{NewEndpoint, SecurityLabels, is_host_link};
-use crate::tc;
 
 /// An endpoint of this node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -171,10 +171,12 @@ impl LocalEndpoints {
         removed.into_iter().collect()
     }
 
-    /// The same link, under whatever name: not one that has been made anew under the same name.
+    /// The same link, not one that has been made anew under the same name. Somebody may have renamed
+    /// it: its second name is the pod's address.
     fn is_there(&self, link: &str) -> bool {
-        let index = self.endpoints.get(link).map(|endpoint| endpoint.new.ifindex);
-        index.is_some_and(|index| tc::link_name(index).is_some())
+        let Some(endpoint) = self.endpoints.get(link) else { return false };
+        let address = endpoint.new.address.to_string();
+        [link, &address].iter().any(|name| if_nametoindex(*name) == Ok(endpoint.new.ifindex))
     }
 
     fn path(&self, link: &str) -> PathBuf {

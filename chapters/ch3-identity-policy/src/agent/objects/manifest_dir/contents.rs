@@ -30,8 +30,16 @@ impl ManifestDir {
     }
 
     pub(super) fn report(&mut self) {
-        let problems = self.broken.values().chain(self.ambiguous.values());
-        self.problems.send_replace(problems.cloned().collect());
+        let unfinished = self.unfinished.intersection(self.inotify.being_written());
+        let unfinished = unfinished.map(|path| {
+            format!("{} is not closed by who writes it: nothing of it is read", name_of(path))
+        });
+        let problems = self.broken.values().chain(self.ambiguous.values()).cloned();
+        let problems: BTreeSet<_> = problems.chain(unfinished).collect();
+        if !self.is_listed {
+            problems.iter().for_each(|problem| tracing::error!("{problem}")); // else the engine does
+        }
+        self.problems.send_replace(problems);
         // A revision that can be seen is in the reflectors already.
         self.snapshot.send_modify(|snapshot| {
             snapshot.revision += 1;
@@ -97,9 +105,6 @@ impl ManifestDir {
             true => format!("{name} is not understood, its last good content holds: {error:#}"),
             false => format!("{name} is not understood, its objects are not known: {error:#}"),
         };
-        if !self.is_listed {
-            tracing::error!("{problem}"); // once it is, the engine logs it
-        }
         self.broken.insert(path.into(), problem);
     }
 
