@@ -79,7 +79,10 @@ impl Node {
         let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
         let fd = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
         // connect(2) waits while the listener's queue is full, and as long as a write may.
-        let patience = TimeVal::new(left.as_secs().try_into().unwrap_or(i64::MAX), 1);
+        let patience = TimeVal::new(
+            left.as_secs().try_into().unwrap_or(i64::MAX),
+            left.subsec_micros().into(),
+        );
         setsockopt(&fd, sockopt::SendTimeout, &patience)?;
         connect(fd.as_raw_fd(), &UnixAddr::new(&self.path(SOCKET))?)?;
         let mut stream = UnixStream::from(fd);

@@ -105,7 +105,7 @@ if (process.argv.includes('--check')) {
   }
   await fit(files)
 }
-else {
+else if (!problems.length) {
   await mkdir(FOLDER, { recursive: true })
   await Promise.all(files.map(([name, svg]) => writeFile(join(FOLDER, name), svg)))
 }

@@ -13,7 +13,8 @@ use std::time::Duration;
 use ch3_identity_policy::maps;
 use plugin::AGENT;
 use protected::Protected;
-use scene::{FRIENDS_ONLY, OUTSIDE, eventually, reaches, run, within};
+use scene::{FRIENDS_ONLY, OUTSIDE, ask, eventually, reaches, run, within};
+use serde_json::Value;
 
 #[test]
 fn pods_of_before_get_programs_with_the_new_maps_when_the_old_maps_are_lost() {
@@ -54,6 +55,10 @@ fn forwarding_that_somebody_turned_off_is_turned_on_again() {
 #[test]
 fn a_change_that_an_agent_died_of_before_it_counted_is_made_by_the_next() {
     let s = Protected::new();
+    let endpoints = ask(&s.node, "endpoint list -o json");
+    let is_stranger = |endpoint: &&Value| endpoint["pod"]["name"] == "stranger";
+    let stranger = endpoints.as_array().unwrap().iter().find(is_stranger).unwrap();
+    let stranger = u32::try_from(stranger["identity"].as_u64().unwrap()).unwrap();
     s.node.stop_agent().unwrap();
     s.node.delete_object(lab::Kind::NetworkPolicy, "default", "friends-only").unwrap();
     s.node.apply(&FRIENDS_ONLY.replace("app: friend", "app: stranger")).unwrap();
@@ -65,8 +70,7 @@ fn a_change_that_an_agent_died_of_before_it_counted_is_made_by_the_next() {
             let pairs: Vec<_> = map.iter().map(Result::unwrap).collect();
             let (friend, entry) = *pairs.iter().find(|(key, _)| key.src_id != 0).unwrap();
             map.insert(friend, entry.until(next), maps::IN_PLACE).unwrap();
-            // The only one else whose traffic the policies tell apart.
-            let stranger = maps::PolicyKey { src_id: friend.src_id + 1, ..friend };
+            let stranger = maps::PolicyKey { src_id: stranger, ..friend };
             map.insert(stranger, maps::PolicyEntry::allow(next), 0).unwrap();
             friend
         })

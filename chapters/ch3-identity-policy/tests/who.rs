@@ -111,8 +111,7 @@ fn an_answer_passes_also_when_its_sender_becomes_known_as_a_pod_meanwhile() {
     s.node.wait_until_in_force(raw::PATIENCE).unwrap();
     there.send_to(b"answer", asker).unwrap();
     here.recv(&mut [0; 8]).unwrap();
-    let manifest = s.node.path("/run/lab/manifests/pod_default_remote-stranger.yaml");
-    std::fs::remove_file(manifest).unwrap();
+    s.node.remove_manifest("pod_default_remote-stranger.yaml").unwrap();
     s.pod_elsewhere("other", &OUTSIDE.to_string());
     s.node.wait_until_in_force(raw::PATIENCE).unwrap();
     there.send_to(b"answer", asker).unwrap();

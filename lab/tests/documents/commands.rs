@@ -11,11 +11,14 @@ use std::io::Write as _;
 
 use crate::console::{Place, blocks};
 use crate::repository::{Document, english};
-use crate::run;
+use crate::{excerpts, run};
 
 #[test]
 fn every_command_of_the_documents_prints_what_they_say() {
     let update = env::var_os("UPDATE").is_some();
+    if update {
+        excerpts::update();
+    }
     let wanted = env::var("DOCUMENT").unwrap_or_default();
     let documents: Vec<_> =
         english().into_iter().filter(|document| document.path.starts_with(&wanted)).collect();
