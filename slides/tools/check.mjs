@@ -86,11 +86,10 @@ for (const [index, slide] of slides.entries()) {
   const no = index + 1
   const say = what => problems.push(`${no} ${slide.title ?? ''}: ${what}`)
   const note = slide.note ?? ''
-  const time = note.match(/【([\d.]+) 分】/)
   if (!note.trim())
     say('no speaker notes')
-  minutes += Number(time?.[1] ?? 0)
-  skippable += note.includes('（可略）') ? Number(time?.[1] ?? 0) : 0
+  minutes += slide.frontmatter.minutes ?? 0
+  skippable += slide.frontmatter.optional ? slide.frontmatter.minutes : 0
   for (const clicks of [0, 99]) {
     await deck.show(no, clicks)
     const found = await deck.page.evaluate(inspect, [no, SMALLEST_CODE, SMALLEST])
