@@ -1,6 +1,8 @@
 export default {
   // Vite's own minifier stumbles over what UnoCSS writes ("Invalid token in pseudo element").
   build: { cssMinify: false, chunkSizeWarningLimit: 4000 },
+  // Cargo.toml and docs/casts.
+  server: { fs: { allow: ['..'] } },
   plugins: [
     {
       // Slidev leaves the page with all slides, of which tools/pdf.mjs makes the PDF, out of a

@@ -4,11 +4,14 @@ import { createServer } from 'node:http'
 import { tmpdir } from 'node:os'
 import { extname, join, normalize } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { load } from '@slidev/parser/fs'
+import { injectPreparserExtensionLoader, load } from '@slidev/parser/fs'
 import { chromium } from 'playwright-chromium'
+import { cutter, taken, wanted } from './cut.mjs'
 
 export const ROOT = fileURLToPath(new URL('..', import.meta.url))
-export const OUT = process.env.SLIDES_OUT ?? join(ROOT, '../target/slides')
+/** Where the decks are, and in it the one that is asked for. */
+export const ALL = join(ROOT, '../target/slides')
+export const OUT = join(ALL, wanted())
 export const [WIDTH, HEIGHT] = [980, 552]
 
 const TYPES = {
@@ -16,13 +19,16 @@ const TYPES = {
   '.svg': 'image/svg+xml', '.woff2': 'font/woff2', '.woff': 'font/woff', '.json': 'application/json',
 }
 
-/** The slides as their source has them: title, note, where they stand. */
-export async function source() {
-  const { slides } = await load({ userRoot: ROOT, roots: [ROOT] }, join(ROOT, 'slides.md'))
-  return slides.filter(slide => !slide.frontmatter.hide && !slide.frontmatter.disabled)
+/** The slides of a cut as their source has them: title, note, where they stand, what they take. */
+export async function source(cut = wanted()) {
+  injectPreparserExtensionLoader(async () => [cutter(cut, { times: false })])
+  const { slides, headmatter } = await load({ userRoot: ROOT, roots: [ROOT] }, join(ROOT, 'slides.md'))
+  const timed = slides.map(slide => ({ ...slide, ...taken(cut, slide.content, slide.frontmatter, slide.note) }))
+  return Object.assign(timed, { headmatter })
 }
 
-function serve(folder) {
+/** A deck's files, for this machine only. */
+export function serve(folder, port = 0) {
   const server = createServer((request, response) => {
     const path = normalize(decodeURIComponent(new URL(request.url, 'http://localhost').pathname))
     const file = join(folder, path.endsWith('/') ? `${path}index.html` : path)
@@ -31,16 +37,12 @@ function serve(folder) {
     response.writeHead(200, { 'content-type': TYPES[extname(file)] ?? 'application/octet-stream' })
     createReadStream(file).pipe(response)
   })
-  return new Promise(done => server.listen(0, '127.0.0.1', () => done(server)))
+  return new Promise((done, fail) => server.once('error', fail).listen(port, '127.0.0.1', () => done(server)))
 }
 
-/** Opens the deck. `problems` collects what the browser complains about, and requests that leave
- * this machine, which are stopped. */
-export async function open({ scale = 1 } = {}) {
-  if (!existsSync(join(OUT, 'index.html')))
-    throw new Error(`there is no deck in ${OUT}: run scripts/slides build`)
-  const server = await serve(OUT)
-  const origin = `http://127.0.0.1:${server.address().port}`
+/** A browser that may talk to `origin` only; its pages have the rules of in-page.js. `problems`
+ * collects what it complains about, and requests that leave this machine, which are stopped. */
+export async function browse(origin, { scale = 1 } = {}) {
   const profile = mkdtempSync(join(tmpdir(), 'slides-'))
   const context = await chromium.launchPersistentContext(profile, {
     executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
@@ -52,6 +54,7 @@ export async function open({ scale = 1 } = {}) {
       '--disable-component-update', '--disable-sync',
     ],
   })
+  await context.addInitScript({ path: join(ROOT, 'tools/in-page.js') })
   const problems = []
   await context.route('**', (route) => {
     const url = route.request().url()
@@ -64,6 +67,21 @@ export async function open({ scale = 1 } = {}) {
   page.on('console', message => message.type() === 'error' && problems.push(`console: ${message.text()}`))
   page.on('pageerror', error => problems.push(`error: ${error.message}`))
   page.on('response', response => response.status() >= 400 && problems.push(`${response.status()}: ${response.url()}`))
+  async function close() {
+    await context.close()
+    rmSync(profile, { recursive: true, force: true })
+  }
+  return { page, close, problems }
+}
+
+/** Opens the deck. */
+export async function open(options) {
+  if (!existsSync(join(OUT, 'index.html')))
+    throw new Error(`there is no deck in ${OUT}: run scripts/slides build`)
+  const server = await serve(OUT)
+  const origin = `http://127.0.0.1:${server.address().port}`
+  const browser = await browse(origin, options)
+  const { page, problems } = browser
 
   /** Shows a slide after its last click, with all of its fonts. */
   async function show(no, clicks = 99) {
@@ -80,17 +98,15 @@ export async function open({ scale = 1 } = {}) {
   async function print(total) {
     await page.goto(`${origin}/?print=true#/print`)
     await page.waitForFunction(count => document.querySelectorAll('.print-slide-container').length === count, total)
-    await page.waitForFunction(() => !document.querySelector('.slidev-slide-loading'))
+    await page.waitForFunction(() => !document.querySelector('.slidev-slide-loading, .cast.loading'))
     await page.evaluate(() => document.fonts.ready)
     await page.waitForTimeout(500)
     // No empty page behind the last one.
     await page.evaluate(() => [...document.querySelectorAll('.print-slide-container')].at(-1).style.setProperty('break-after', 'avoid', 'important'))
   }
   async function close() {
-    await context.close()
+    await browser.close()
     server.close()
-    rmSync(profile, { recursive: true, force: true })
   }
   return { page, show, print, close, problems }
 }
-

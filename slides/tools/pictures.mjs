@@ -8,7 +8,7 @@ import vue from '@vitejs/plugin-vue'
 import { createServer } from 'vite'
 import { createSSRApp } from 'vue'
 import { renderToString } from 'vue/server-renderer'
-import { ROOT } from './deck.mjs'
+import { ROOT, browse } from './deck.mjs'
 
 const FOLDER = join(ROOT, '../docs/pictures')
 const PARTS = ['Fig', 'SBox', 'SArrow', 'SText']
@@ -54,41 +54,16 @@ async function render(vite, { component, props }, language, css) {
     .replace(/></g, '>\n<') + '\n'
 }
 
-/** Runs in the page: texts that leave their box or the drawing, lie on each other, or run into a box. */
-function misplaced() {
-  const wrong = []
-  const place = element => element.getBoundingClientRect()
-  const meet = (a, b) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > 2 && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 9
-  const frame = place(document.querySelector('svg'))
-  const boxes = [...document.querySelectorAll('.sbox')].map(box => place(box.querySelector('rect')))
-  const texts = [...document.querySelectorAll('svg text')].filter(text => text.textContent.trim())
-  for (const [i, text] of texts.entries()) {
-    const at = place(text)
-    const own = text.closest('.sbox')?.querySelector('rect')
-    const around = own ? place(own) : frame
-    if (at.left < around.left || at.right > around.right)
-      wrong.push(`wider than its box: ${text.textContent}`)
-    for (const other of texts.slice(i + 1).filter(other => meet(at, place(other))))
-      wrong.push(`on each other: ${text.textContent} and ${other.textContent}`)
-    const outside = box => at.left < box.left || at.right > box.right
-    if (!own && boxes.some(box => meet(at, box) && outside(box)))
-      wrong.push(`runs into a box: ${text.textContent}`)
-  }
-  return wrong
-}
-
 async function fit(files) {
-  const { chromium } = await import('playwright-chromium')
-  const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: ['--no-sandbox'] })
-  const page = await browser.newPage()
+  const { page, close } = await browse('about:blank')
   for (const [name, svg] of files) {
     await page.setContent(svg)
-    for (const what of await page.evaluate(misplaced))
+    for (const what of await page.evaluate(() => rules.drawing(document.querySelector('svg'))))
       problems.push(`${name}: ${what}`)
     if (process.env.PICTURES_PNG)
       await page.locator('svg').screenshot({ path: join(process.env.PICTURES_PNG, `${name}.png`) })
   }
-  await browser.close()
+  await close()
 }
 
 const vite = await createServer({ root: ROOT, configFile: false, plugins: [vue()], appType: 'custom', logLevel: 'error', server: { middlewareMode: true, ws: false } })

@@ -1,0 +1,107 @@
+// The deck's two cuts: the course has all slides but those with `talk: only` in their front matter,
+// the talk (CUT=talk) has those with `talk: true` or `talk: only`. The course's minutes are written
+// there; the talk's are counted, from what is said, clicked and shown.
+import { existsSync, readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+
+export const CUTS = ['course', 'talk']
+/** Of the talk, in minutes. */
+export const [SHORTEST, LONGEST] = [36, 40]
+const CHARACTERS_A_MINUTE = 220
+const SECONDS_A_CLICK = 2
+/** What is below this line of a note is not said. */
+const ASIDE = /^### 備忘\s*$/m
+
+/** The cut that the environment asks for. */
+export function wanted() {
+  const cut = process.env.CUT || 'course'
+  if (!CUTS.includes(cut))
+    throw new Error(`CUT=${cut}: there are ${CUTS.join(' and ')}`)
+  return cut
+}
+
+const isIn = (cut, { talk }) => cut === 'talk' ? Boolean(talk) : talk !== 'only'
+
+/** What the speaker says of a note. */
+export function spoken(note = '') {
+  return note.split(ASIDE)[0].replace(/\[click(:\d+)?\]/g, '')
+}
+
+/** How long a text is when it is said, in Chinese characters; a word or a number counts as two. */
+export function spokenLength(text) {
+  const characters = text.match(/\p{Script=Han}/gu) ?? []
+  const words = text.match(/[\p{Script=Latin}\d]+([.,:/_\-][\p{Script=Latin}\d]+)*/gu) ?? []
+  return characters.length + 2 * words.length
+}
+
+/** The clicks that a slide takes, from its text; a drawing's are `clicks` in its front matter. */
+export function clicksOf(content, { clicks }) {
+  if (clicks !== undefined)
+    return clicks
+  let [steps, last] = [0, 0]
+  const ranges = info => info.match(/\{([^{}]*\|[^{}]*)\}/)?.[1].split('|').length ?? 1
+  const take = (text, pattern, count) => text.replace(pattern, (...found) => (steps += count(...found), ''))
+  let text = take(content, /^````md magic-move[^]*?^````$/gm, block =>
+    block.split('\n').filter(line => /^(<<<|```\w)/.test(line)).reduce((sum, line) => sum + ranges(line), 0) - 1)
+  text = take(text, /^<<<.*$/gm, line => ranges(line) - 1)
+  text = take(text, /^```(.*)\n[^]*?^```$/gm, (_, info) => ranges(info) - 1)
+  text = take(text, /<v-clicks\b[^]*?<\/v-clicks>/g, block => block.match(/^\s*([-*]|\d+\.) /gm)?.length ?? 0)
+  text = take(text.replaceAll('</v-click>', ''), /<Cast\b/g, () => 1)
+  for (const [, at] of text.matchAll(/\bv-click(?:="'?([^"']*)'?")?/g))
+    /^\d+$/.test(at ?? '') ? last = Math.max(last, Number(at)) : steps++
+  return Math.max(steps, last)
+}
+
+/** Where a demo's recording is. */
+export const castFile = name => fileURLToPath(new URL(`../../docs/casts/${name}.zh-TW.cast`, import.meta.url))
+
+/** The seconds that a demo takes, by its recording. */
+function castSeconds(name) {
+  if (!existsSync(castFile(name)))
+    return undefined
+  const last = readFileSync(castFile(name), 'utf8').trimEnd().split('\n').at(-1)
+  return JSON.parse(last)[0]
+}
+
+/** What a slide takes: clicks, and seconds, in the talk by what is said, clicked and shown; `lacks`
+ * is the recording that there is not yet. */
+export function taken(cut, content, frontmatter, note) {
+  const clicks = clicksOf(content, frontmatter)
+  if (cut === 'course')
+    return { clicks, seconds: (frontmatter.minutes ?? 0) * 60 }
+  const { demo } = frontmatter
+  const shown = demo ? castSeconds(demo) : 0
+  const said = spokenLength(spoken(note)) / CHARACTERS_A_MINUTE * 60
+  return { clicks, seconds: said + clicks * SECONDS_A_CLICK + (shown ?? 0), lacks: shown === undefined ? castFile(demo) : undefined }
+}
+
+/** Minutes and seconds. */
+export const clock = seconds => `${Math.floor(Math.round(seconds) / 60)}:${String(Math.round(seconds) % 60).padStart(2, '0')}`
+/** The line that `cutter` writes; whoever edits a note in the presenter's view stores it. */
+const TIMES = /^\*\*\d+:\d\d.*\*\*\n+/
+
+/** For Slidev's parser: hides the slides of the other cut, names each one's part and, with
+ * `times`, says at the head of its note how long it takes and when it ends. */
+export function cutter(cut, { times = true } = {}) {
+  let [part, seen, content] = ['', 0, '']
+  return {
+    name: 'cut',
+    transformSlide(text, frontmatter) {
+      content = text
+      if (frontmatter.src) // the slides of that file come one by one
+        return
+      part = frontmatter.part ?? part
+      Object.assign(frontmatter, { part, hide: frontmatter.hide || !isIn(cut, frontmatter) })
+      if (frontmatter.duration && cut === 'talk')
+        frontmatter.duration = `${LONGEST}min`
+    },
+    transformNote(note, frontmatter) {
+      if (!times || frontmatter.src || frontmatter.hide)
+        return
+      const own = (note ?? '').replace(TIMES, '')
+      const { seconds } = taken(cut, content, frontmatter, own)
+      seen += seconds
+      return `**${clock(seconds)}${frontmatter.optional ? '（可略）' : ''}，講完這張是 ${clock(seen)}**\n\n${own}`
+    },
+  }
+}
