@@ -6,6 +6,13 @@ export default defineShikiSetup(() => ({
   themes: { light: 'github-light-high-contrast', dark: 'github-light-high-contrast' },
   transformers: [
     {
+      name: 'no-comments', // the slide says it in zh-TW
+      preprocess(code) {
+        if (['c', 'rust'].includes(this.options.lang))
+          return code.replace(/^[ \t]*(\/\*[^]*?\*\/|\/\/.*)\n/gm, '')
+      },
+    },
+    {
       name: 'terminal',
       line(node) {
         const last = node.children.at(-1) as any

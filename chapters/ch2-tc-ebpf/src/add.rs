@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, anyhow};
 use netlink_packet_route::link::LinkMessage;
 use nix::errno::Errno;
 use serde_json::Value;
@@ -60,11 +60,8 @@ impl Add<'_> {
     async fn connect(&mut self) -> Result<Value> {
         // #region add
         let bridge = bridge::ensure(&self.node, self.conf).await?;
-        self.make_pair(&bridge).await?;
+        let eth0 = self.make_pair(&bridge).await?;
         let Self { node, pod, conf, attachment, lease, .. } = self;
-        let Some(eth0) = pod.link(&attachment.ifname).await? else {
-            bail!("{} vanished from the pod while it was being set up", attachment.ifname);
-        };
         let index = eth0.header.index;
         veth::claim(node, &lease.host_link, lease.address).await?;
         veth::configure_host_end(node, attachment).await?;
@@ -77,13 +74,16 @@ impl Add<'_> {
         Ok(self.result(&bridge, &eth0, metric))
     }
 
-    async fn make_pair(&mut self, bridge: &LinkMessage) -> Result<()> {
-        let Self { node, netns, conf, attachment, lease, .. } = self;
+    /// Returns the pod's end.
+    async fn make_pair(&mut self, bridge: &LinkMessage) -> Result<LinkMessage> {
+        let Self { node, pod, netns, conf, attachment, lease, .. } = self;
         let created = veth::create(node, conf, attachment, bridge, netns, lease.address).await;
         // Only the kernel's no proves that there is no link of ours.
         self.may_have_link = !matches!(created, Err(RequestError::Refused(_)));
         match created {
-            Ok(()) => Ok(()),
+            Ok(()) => pod.link(&attachment.ifname).await?.with_context(|| {
+                format!("{} vanished from the pod while it was being set up", attachment.ifname)
+            }),
             Err(error) => Err(self.which_end_exists(error).await),
         }
     }

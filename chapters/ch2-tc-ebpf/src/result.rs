@@ -38,6 +38,7 @@ pub fn success(
     let (mut all, mut ips, mut routes) = (list("interfaces"), list("ips"), list("routes"));
 
     all.extend(interfaces.iter().map(|interface| interface.to_json(conf.version)));
+    // #region ip
     let mut ip = json!({
         "address": format!("{address}/{}", conf.podcidr.prefix_len()),
         "gateway": conf.gateway(),
@@ -47,6 +48,7 @@ pub fn success(
         ip["version"] = json!("4");
     }
     ips.push(ip);
+    // #endregion ip
     let mut route = json!({ "dst": "0.0.0.0/0", "gw": conf.gateway() });
     if let Some(metric) = metric.filter(|_| conf.version >= SpecVersion::V1_1_0) {
         route["priority"] = json!(metric);

@@ -1,10 +1,11 @@
 //! Every document has a translation beside it, of this very text.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
-use crate::markdown::{headings, split};
+use crate::markdown::{Fence, Token, headings, split, tokens};
 use crate::repository::{Document, english, root};
 
 /// The first 12 digits of a text's SHA-256.
@@ -35,6 +36,9 @@ pub fn follow(before: &Document, now: &str) {
     }
     let mut lines: Vec<_> = chinese.text.lines().collect();
     for (fence, other) in fences.iter().zip(&others).rev() {
+        if is_tree(fence) {
+            continue; // its words are Chinese: the test says what no longer agrees
+        }
         lines.splice(other.line..other.line + other.body.len(), fence.body.iter().copied());
     }
     let text = lines.join("\n") + "\n";
@@ -49,6 +53,29 @@ fn mark(english: &Document, hash: &str) -> String {
 
 fn name(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
+}
+
+/// A decision tree, drawn in a code block, is made of sentences: these are translated.
+fn is_tree(fence: &Fence) -> bool {
+    fence.info == "text" && fence.body.iter().any(|line| line.contains("├─"))
+}
+
+/// What a translation must keep of a tree: each line's branch, and all commands.
+fn kept<'a>(tree: &Fence<'a>) -> (Vec<&'a str>, BTreeSet<&'a str>) {
+    let branch = |line: &&'a str| &line[..line.len() - line.trim_start_matches(BRANCH).len()];
+    let commands = tree.body.iter().flat_map(|line| tokens(line)).filter_map(|token| match token {
+        Token::Code(code) => Some(code),
+        Token::Link(_) => None,
+    });
+    (tree.body.iter().map(branch).collect(), commands.collect())
+}
+
+const BRANCH: [char; 5] = [' ', '│', '├', '└', '─'];
+
+/// Is this block, in the translation, the other one?
+fn same(one: &Fence, other: &Fence) -> bool {
+    let of_words = is_tree(one) && is_tree(other);
+    one.info == other.info && (one.body == other.body || of_words && kept(one) == kept(other))
 }
 
 /// What is wrong between a document and its translation.
@@ -84,10 +111,7 @@ fn wrong(english: &Document, chinese: &Document, hash: &str) -> Vec<String> {
         let (number, other) = (fences.len(), other_fences.len());
         wrong.push(format!("{}: {other} code blocks, {} has {number}", chinese.path, english.path));
     }
-    let differs = |(one, other): &(_, _)| {
-        let (one, other): (&crate::markdown::Fence, &crate::markdown::Fence) = (*one, *other);
-        (one.info, &one.body) != (other.info, &other.body)
-    };
+    let differs = |(one, other): &(&Fence, &Fence)| !same(one, other);
     if let Some((one, other)) = fences.iter().zip(&other_fences).find(differs) {
         wrong.push(format!(
             "{}:{}: this code block is not that of {}:{}: copy it, code is not translated",
@@ -128,4 +152,16 @@ fn a_translation_that_falls_behind_is_found() {
         complaints(&good.replace("\ncode", "\n程式碼")).contains("X.zh-TW.md:7: this code block")
     );
     assert!(complaints(&good.replace("```text\ncode\n```\n", "")).contains("0 code blocks"));
+}
+
+#[test]
+fn a_tree_is_translated_with_its_branches_and_commands() {
+    let (english, chinese) = ("├─ yes: run `a b`\n└─ no", "├─ 是：執行 `a b`\n└─ 否");
+    let fence = |text: &'static str| Fence { line: 1, info: "text", body: text.lines().collect() };
+    assert!(same(&fence(english), &fence(chinese)));
+    for bad in ["├─ 是：執行 `a c`\n└─ 否", "├─ 是：執行 `a b`\n  └─ 否", "├─ 是：執行 `a b`"]
+    {
+        assert!(!same(&fence(english), &fence(bad)), "{bad}");
+    }
+    assert!(!same(&fence("no tree"), &fence("不是樹")));
 }

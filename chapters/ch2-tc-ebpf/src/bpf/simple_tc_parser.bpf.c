@@ -11,6 +11,7 @@
 char _license[] SEC("license") = "Dual MIT/GPL";
 
 /* #region program */
+/* #region packet */
 SEC("tc")
 int simple_tc_parser(struct __sk_buff *skb)
 {
@@ -23,7 +24,9 @@ int simple_tc_parser(struct __sk_buff *skb)
 	 * frame without room for an IPv4 header is none: it passes. */
 	if ((void *)(iph + 1) > data_end)
 		return TC_ACT_OK;
+/* #endregion packet */
 
+/* #region print */
 	/* ARP, IPv6 and the rest have no IPv4 addresses to print (the slide takes whatever lies
 	 * there for some). A VLAN tag is in skb's metadata by now: h_proto is the inner one. */
 	if (eth->h_proto != bpf_htons(ETH_P_IP))
@@ -35,4 +38,5 @@ int simple_tc_parser(struct __sk_buff *skb)
 	return TC_ACT_OK;
 	/* #endregion decide */
 }
+/* #endregion print */
 /* #endregion program */
