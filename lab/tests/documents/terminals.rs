@@ -31,7 +31,7 @@ fn commands<'a>(lines: impl IntoIterator<Item = &'a str>) -> Vec<Shown> {
     for line in lines {
         match (line.strip_prefix("$ "), shown.last_mut()) {
             (Some(command), _) => shown.push(Shown { command: command.into(), lines: Vec::new() }),
-            (None, Some(last)) if last.lines.is_empty() && last.command.ends_with('\\') => {
+            (None, Some(last)) if last.lines.is_empty() && last.command.ends_with(['\\', '|']) => {
                 last.command = format!("{} {}", last.command.trim_end_matches('\\'), line);
             }
             (None, Some(last)) => last.lines.push(line.into()),
