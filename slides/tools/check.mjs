@@ -35,11 +35,10 @@ for (const [index, slide] of slides.entries()) {
   const { shown, found } = await look(99)
   found.forEach(say)
   before.found.filter(what => !found.includes(what)).forEach(what => say(`before the first click: ${what}`))
-  const clicks = Number(await shown.locator('.deck-footer').getAttribute('data-clicks'))
-  if (clicks !== slide.clicks)
-    say(`it takes ${clicks} clicks, and tools/cut.mjs counts ${slide.clicks}: write \`clicks: ${clicks}\` into its front matter`)
-  if (CUT === 'talk')
-    talk(slide, await shown.evaluate(at => rules.contents(at))).forEach(say)
+  if (CUT === 'talk') {
+    const { clicks, steps } = await shown.evaluate(at => rules.clicks(at))
+    talk(slide, { clicks, steps, ...await shown.evaluate(at => rules.contents(at)) }).forEach(say)
+  }
   identities(await shown.evaluate(at => rules.text(at)), figures.identities).forEach(say)
   if (slide.content.includes('<Repository'))
     (await qr(shown)).forEach(say)

@@ -22,9 +22,11 @@ export function wanted() {
 
 const isIn = (cut, { talk }) => cut === 'talk' ? Boolean(talk) : talk !== 'only'
 
+const CLICK = /\[click(?::(\d+))?\]/g
+
 /** What the speaker says of a note. */
 export function spoken(note = '') {
-  return note.split(ASIDE)[0].replace(/\[click(:\d+)?\]/g, '')
+  return note.split(ASIDE)[0].replace(CLICK, '')
 }
 
 /** How long a text is when it is said, in Chinese characters; a word or a number counts as two. */
@@ -34,10 +36,14 @@ export function spokenLength(text) {
   return characters.length + 2 * words.length
 }
 
-/** The clicks that a slide takes, from its text; a drawing's are `clicks` in its front matter. */
-export function clicksOf(content, { clicks }) {
-  if (clicks !== undefined)
-    return clicks
+/** The clicks that a slide takes: as its front matter says, or its note by `[click]`, or its text
+ * shows. tools/check.mjs counts them in the browser. */
+export function clicksOf(content, { clicks }, note = '') {
+  const said = [...note.matchAll(CLICK)].reduce((sum, [, times = 1]) => sum + Number(times), 0)
+  return clicks ?? (said || shownSteps(content))
+}
+
+function shownSteps(content) {
   let [steps, last] = [0, 0]
   const ranges = info => info.match(/\{([^{}]*\|[^{}]*)\}/)?.[1].split('|').length ?? 1
   const take = (text, pattern, count) => text.replace(pattern, (...found) => (steps += count(...found), ''))
@@ -66,7 +72,7 @@ function castSeconds(name) {
 /** What a slide takes: clicks, and seconds, in the talk by what is said, clicked and shown; `lacks`
  * is the recording that there is not yet. */
 export function taken(cut, content, frontmatter, note) {
-  const clicks = clicksOf(content, frontmatter)
+  const clicks = clicksOf(content, frontmatter, note)
   if (cut === 'course')
     return { clicks, seconds: (frontmatter.minutes ?? 0) * 60 }
   const { demo } = frontmatter

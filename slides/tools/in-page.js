@@ -144,6 +144,12 @@
     return { code: count('pre:not(.cast-screen *)'), drawings: count('svg.fig'), tables: count('table'), lines: Math.max(0, ...lines) }
   }
 
+  /** As slide-bottom.vue knows them. */
+  function clicks(slide) {
+    const { clicks, steps } = slide.querySelector('.deck-footer').dataset
+    return { clicks: Number(clicks), steps: Number(steps) }
+  }
+
   /** A slide's text, a line of code or of a table on a line, a drawing's labels on one. */
   function text(slide) {
     const lines = [...slide.querySelectorAll('.line, tr, p, li, h1')].map(element => element.textContent)
@@ -151,5 +157,5 @@
     return [...lines, ...drawings].map(line => line.replace(/\s+/g, ' ').trim()).filter(Boolean)
   }
 
-  window.rules = { drawing, layout, contrast, contents, text }
+  window.rules = { drawing, layout, contrast, contents, clicks, text }
 })()

@@ -11,14 +11,15 @@ test('what is said is counted, and nothing else', () => {
   assert.equal(spokenLength(spoken('開始 [click] 說\n[click:2]完\n\n### 備忘\n打：`lab pods`')), 4)
 })
 
-test('clicks are counted from a slide\'s text', () => {
-  const clicks = (text, frontmatter = {}) => clicksOf(text, frontmatter)
+test('clicks are counted from a slide\'s front matter, note or text', () => {
+  const clicks = (text, frontmatter = {}, note) => clicksOf(text, frontmatter, note)
   assert.equal(clicks('<<< @/chapters/a.rs#b rust {1|2-3|*}'), 2)
   assert.equal(clicks('```rust {1|*}\na\n```\n<<< @/c.rs#d rust'), 1)
   assert.equal(clicks('````md magic-move {lines: false}\n<<< @/a#b rust\n<<< @/c#b rust {1|2}\n````'), 2)
   assert.equal(clicks('<v-clicks>\n\n- a\n- b\n\n</v-clicks>\n\n<v-click>c</v-click>'), 3)
   assert.equal(clicks('<p v-click="4">a</p><Cast name="ch1" />'), 4)
-  assert.equal(clicks('<Fig />', { clicks: 5 }), 5)
+  assert.equal(clicks('<Fig />', {}, '甲 [click] 乙 [click:2] 丙'), 3)
+  assert.equal(clicks('<Fig />', { clicks: 5 }, '甲 [click] 乙'), 5)
 })
 
 test('each cut hides what is the other\'s, and keeps the part', () => {
@@ -53,12 +54,16 @@ test('a pod has one number', () => {
   ]) assert.notDeepEqual(identities([line], table), [], line)
 })
 
-test('a slide of the talk has one idea', () => {
-  const wrong = (content, clicks, found) => talk({ content, clicks }, { code: 0, drawings: 0, tables: 0, lines: 0, ...found })
-  assert.deepEqual(wrong('<<< @/a', 0, { code: 1, lines: 12 }), [])
-  assert.equal(wrong('<<< @/a', 0, { code: 1, lines: 13 }).length, 1)
-  assert.equal(wrong('', 1, { drawings: 1, tables: 1 }).length, 1)
-  assert.equal(wrong('', 0, { drawings: 1 }).length, 1)
+test('a slide of the talk has one idea, and steps', () => {
+  const none = { code: 0, drawings: 0, tables: 0, lines: 0, clicks: 0, steps: 0 }
+  const wrong = (slide, found) => talk({ content: '<<< @/a', clicks: 0, ...slide }, { ...none, ...found }).length
+  assert.equal(wrong({}, { code: 1, lines: 12 }), 0)
+  assert.equal(wrong({}, { code: 1, lines: 13 }), 1)
+  assert.equal(wrong({ clicks: 1 }, { drawings: 1, tables: 1, clicks: 1 }), 1)
+  assert.equal(wrong({}, { drawings: 1 }), 1)
+  assert.equal(wrong({ clicks: 2 }, { code: 1, clicks: 3 }), 1)
+  assert.equal(wrong({ clicks: 2, frontmatter: { clicks: 2 } }, { drawings: 1, clicks: 2, steps: 0 }), 0)
+  assert.equal(wrong({ clicks: 2, frontmatter: { clicks: 2 } }, { drawings: 1, clicks: 2, steps: 3 }), 1)
 })
 
 test('the repository is the workspace\'s', () => {

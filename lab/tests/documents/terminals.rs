@@ -1,0 +1,328 @@
+//! What the slides' terminals show is what the commands print: each command of a block, and each
+//! line below it, stands so in a document, whose commands run, or in the recording of a demo.
+//!
+//! A slide may leave lines out, cut them (`…`) and break them. A block of another cluster, or of
+//! the talk, says so in a comment above it: `<!-- from: the talk -->`.
+
+use std::fmt;
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+use std::sync::LazyLock;
+
+use regex::Regex;
+use serde_json::Value;
+
+use crate::console::blocks;
+use crate::markdown::split;
+use crate::masks::masked;
+use crate::repository::{Document, below, english, root};
+
+/// A command, and the lines below it.
+#[derive(Debug, Clone, PartialEq)]
+struct Shown {
+    command: String,
+    lines: Vec<String>,
+}
+
+/// The commands of some lines; what stands before the first is nobody's.
+fn commands<'a>(lines: impl IntoIterator<Item = &'a str>) -> Vec<Shown> {
+    let mut shown: Vec<Shown> = Vec::new();
+    for line in lines {
+        match (line.strip_prefix("$ "), shown.last_mut()) {
+            (Some(command), _) => shown.push(Shown { command: command.into(), lines: Vec::new() }),
+            (None, Some(last)) if last.lines.is_empty() && last.command.ends_with(['\\', '|']) => {
+                last.command = format!("{} {}", last.command.trim_end_matches('\\'), line);
+            }
+            (None, Some(last)) => last.lines.push(line.into()),
+            (None, None) => {}
+        }
+    }
+    shown
+}
+
+/// A terminal on a slide.
+struct Terminal {
+    slide: String,
+    line: usize,
+    /// Where it is from, if not from here.
+    from: Option<String>,
+    shown: Vec<Shown>,
+}
+
+static FROM: LazyLock<Regex> = LazyLock::new(|| Regex::new("<!-- from: (.+?) -->").unwrap());
+
+/// The terminals of a page of the deck, those with commands.
+fn terminals(page: &str) -> Vec<Terminal> {
+    let (fences, prose) = split(page);
+    let mut found = Vec::new();
+    for fence in fences {
+        let before: Vec<_> = prose.iter().filter(|(number, _)| *number < fence.line).collect();
+        // The lines since the block before, and the last one that opens or closes a terminal.
+        let near = |text: &str| before.iter().rev().find(|(_, line)| line.contains(text));
+        let opened = near("<div class=\"term\"").map_or(0, |(number, _)| *number);
+        let closed = near("</div>").map_or(0, |(number, _)| *number);
+        let shown = commands(fence.body.iter().map(|line| unmarked(line)));
+        if opened <= closed || shown.is_empty() {
+            continue;
+        }
+        let above = before.iter().rev().map(|(_, line)| line.trim());
+        let above =
+            above.filter(|line| !line.is_empty() && !line.starts_with("<div class=\"term\""));
+        let from = above.take(1).find_map(|line| Some(FROM.captures(line)?[1].to_string()));
+        let title = before.iter().rev().find_map(|(_, line)| line.strip_prefix("# "));
+        let slide = title.unwrap_or_default().to_string();
+        found.push(Terminal { slide, line: fence.line, from, shown });
+    }
+    found
+}
+
+/// Without the mark by which a slide colours a line.
+fn unmarked(line: &str) -> &str {
+    let line = line.trim_end();
+    line.strip_suffix(" ✓").or(line.strip_suffix(" ✗")).unwrap_or(line)
+}
+
+/// A command, whoever types it: `lab` is `scripts/lab`, and the lab's node is no other place.
+fn spoken(command: &str) -> String {
+    let command = command.split("  #").next().unwrap_or_default();
+    let command = masked(&command.replace("\\\n", " ").replace('\n', " "));
+    let mut words: Vec<_> = command.split(' ').map(|word| word.trim_start_matches("./")).collect();
+    for prefix in [&["sudo"][..], &["scripts/lab"], &["lab"], &["node-exec", "--"]] {
+        if words.starts_with(prefix) && words.len() > prefix.len() {
+            words.drain(..prefix.len());
+        }
+    }
+    words.join(" ")
+}
+
+/// A shown text as what it may stand for: `…` is anything on one line.
+fn pattern(text: &str) -> Regex {
+    let text = text.replace("veth…", "VETH"); // as masks.rs has it
+    let pieces: Vec<_> = text.split('…').map(masked).collect();
+    let piece =
+        |piece: &String| piece.split(' ').map(regex::escape).collect::<Vec<_>>().join(r"\s+");
+    Regex::new(&pieces.iter().map(piece).collect::<Vec<_>>().join("[^\n]*?")).unwrap()
+}
+
+/// The end of the first match from `at` that does not begin or end within a word or a number.
+fn find(pattern: &Regex, text: &str, mut at: usize) -> Option<usize> {
+    let inside = |here: usize| {
+        let is_word = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
+        is_word(text[..here].chars().next_back()) && is_word(text[here..].chars().next())
+    };
+    loop {
+        let found = pattern.find_at(text, at)?;
+        if !inside(found.start()) && !inside(found.end()) {
+            return Some(found.end());
+        }
+        at = found.start() + text[found.start()..].chars().next().map_or(1, char::len_utf8);
+        if at > text.len() {
+            return None;
+        }
+    }
+}
+
+/// The first line that a source does not have below this command; none if it has all of them.
+fn lacks<'a>(shown: &'a Shown, source: &Shown) -> Option<&'a str> {
+    let text: Vec<_> = source.lines.iter().map(|line| masked(line)).collect();
+    let (text, mut at) = (text.join("\n"), 0);
+    for line in shown.lines.iter().filter(|line| !matches!(line.trim(), "" | "…")) {
+        match find(&pattern(line), &text, at) {
+            Some(end) => at = end,
+            None => return Some(line),
+        }
+    }
+    None
+}
+
+/// Why a command is not found.
+#[derive(Debug, PartialEq)]
+enum Lost {
+    Command,
+    /// This line, in all of so many places with this command.
+    Line(String, usize),
+}
+
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Self::Command => write!(f, "nobody runs this command"),
+            Self::Line(line, places) => {
+                write!(f, "in none of {places} places with this command: {}", line.trim())
+            }
+        }
+    }
+}
+
+fn look_up(shown: &Shown, sources: &[Shown]) -> Result<(), Lost> {
+    let command = pattern(&spoken(&shown.command));
+    let same = |source: &&Shown| {
+        let theirs = spoken(&source.command);
+        command.find(&theirs).is_some_and(|found| found.as_str() == theirs)
+    };
+    let places: Vec<_> = sources.iter().filter(same).collect();
+    let lost: Vec<_> = places.iter().map(|source| lacks(shown, source)).collect();
+    match lost.iter().find(|lost| lost.is_none()) {
+        Some(_) => Ok(()),
+        // The place that goes furthest says most.
+        None => Err(lost
+            .iter()
+            .flatten()
+            .max_by_key(|line| at(shown, line))
+            .map_or(Lost::Command, |line| Lost::Line((*line).into(), places.len()))),
+    }
+}
+
+fn at(shown: &Shown, line: &str) -> usize {
+    shown.lines.iter().position(|it| it == line).unwrap_or_default()
+}
+
+/// A recording as text: what it prints, without colours.
+pub fn transcript(cast: &str) -> String {
+    static ESCAPE: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new(r"\x1b(\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)|[()].|[=>78])|[\x07\r]")
+            .unwrap()
+    });
+    let printed = cast.lines().skip(1).filter_map(|line| {
+        let event: Value = serde_json::from_str(line).ok()?;
+        (event[1] == "o").then(|| event[2].as_str().map(String::from))?
+    });
+    ESCAPE.replace_all(&printed.collect::<String>(), "").into_owned()
+}
+
+/// All that a test holds to be true: the documents' commands, and the recordings.
+fn sources() -> Vec<Shown> {
+    let mut sources = Vec::new();
+    for document in english() {
+        for step in blocks(&document).unwrap().into_iter().flat_map(|block| block.steps) {
+            // A story's output is commands, too.
+            sources.extend(commands(step.expected.iter().map(String::as_str)));
+            sources.push(Shown { command: step.command, lines: step.expected });
+        }
+    }
+    let casts = root().join("docs/casts");
+    if Path::new(&casts).is_dir() {
+        for path in below("docs/casts").iter().filter(|path| path.ends_with(".zh-TW.cast")) {
+            let text = transcript(&fs::read_to_string(root().join(path)).unwrap());
+            let told = text.lines().filter(|line| !line.starts_with("# "));
+            sources.extend(commands(told));
+        }
+    }
+    sources
+}
+
+#[test]
+fn the_slides_terminals_show_what_the_commands_print() {
+    let sources = sources();
+    let (mut found, mut elsewhere, mut wrong) = (0, Vec::new(), Vec::new());
+    for path in below("slides/pages").iter().filter(|path| path.ends_with(".md")) {
+        for Terminal { slide, line, from, shown } in terminals(&Document::read(path).text) {
+            if let Some(from) = from {
+                elsewhere.push(format!("{slide} (from {from})"));
+                continue;
+            }
+            for command in shown {
+                match look_up(&command, &sources) {
+                    Ok(()) => found += 1,
+                    Err(lost) => {
+                        wrong.push(format!(
+                            "{path}:{line}: {slide}\n    $ {}\n    {lost}",
+                            command.command
+                        ));
+                    }
+                }
+            }
+        }
+    }
+    let line = format!(
+        "slides: {found} commands looked up, {} terminals from elsewhere: {}\n",
+        elsewhere.len(),
+        elsewhere.join(", ")
+    );
+    std::io::stderr().write_all(line.as_bytes()).unwrap();
+    assert!(
+        wrong.is_empty(),
+        "\n\n{}\n\nShow what a document or docs/casts prints below the command, or say above the \
+         terminal where it is from: <!-- from: … -->\n",
+        wrong.join("\n")
+    );
+    assert!(found > 0, "where are the slides' terminals?");
+}
+
+#[cfg(test)]
+const PAGE: &str = r#"# Before
+
+<!-- from: the talk -->
+
+<div class="term">
+
+```text
+$ kubectl get pods
+```
+
+</div>
+
+# A slide
+
+<div class="term" style="margin: 0">
+
+```text
+$ lab pods -o wide  # in zh-TW
+NAME …  IP
+my-pod   0/1     Pending   0s    10.13.0.3 ✓
+a long message that
+    is broken ✗
+$ tc filter \
+  show dev veth0123456789a
+```
+
+</div>
+
+```text
+$ not a terminal
+```
+"#;
+
+#[test]
+fn terminals_are_found_with_their_slides() {
+    let found = terminals(PAGE);
+    assert_eq!((found.len(), found[0].from.as_deref()), (2, Some("the talk")));
+    assert_eq!((found[1].slide.as_str(), found[1].from.as_deref()), ("A slide", None));
+    assert_eq!(found[1].shown.len(), 2);
+    assert_eq!(spoken(&found[1].shown[0].command), "pods -o wide");
+    assert_eq!(spoken(&found[1].shown[1].command), "tc filter show dev VETH");
+    assert_eq!(
+        spoken("./scripts/lab node-exec -- tc filter show dev veth0123456789b"),
+        "tc filter show dev VETH"
+    );
+}
+
+#[test]
+fn a_wrong_number_is_not_found() {
+    let source = commands("$ ./scripts/lab pods -o wide\nNAME   READY   AGE   IP\nother 1/1 1s 10.13.0.30\nmy-pod 0/1 Pending 12m 10.13.0.3\na long message that is broken".lines());
+    let shown = terminals(PAGE).remove(1).shown.remove(0);
+    assert_eq!(look_up(&shown, &source), Ok(()));
+    let with = |from: &str, to: &str| {
+        let lines = shown.lines.iter().map(|line| line.replace(from, to)).collect();
+        look_up(&Shown { command: shown.command.clone(), lines }, &source)
+    };
+    for (right, wrong) in [
+        ("10.13.0.3", "10.13.0.4"),
+        ("10.13.0.3", "10.13.0.30"),
+        ("0/1", "1/1"),
+        ("broken", "brok"),
+        ("NAME", "IP"),
+    ] {
+        assert!(matches!(with(right, wrong), Err(Lost::Line(_, 1))), "{wrong}");
+    }
+    assert_eq!(with("0s", "59s"), Ok(())); // ages are masked
+    let other = Shown { command: "lab nodes".into(), ..shown.clone() };
+    assert_eq!(look_up(&other, &source), Err(Lost::Command));
+}
+
+#[test]
+fn a_recording_is_read_as_text() {
+    let cast = "{\"version\": 2}\n[0.1, \"o\", \"\\u001b[1m$ lab pods\\u001b[0m\\r\\n\"]\n[0.2, \"i\", \"x\"]\n[0.3, \"o\", \"NAME\\r\\n\"]\n";
+    assert_eq!(transcript(cast), "$ lab pods\nNAME\n");
+}
