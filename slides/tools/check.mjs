@@ -19,26 +19,29 @@ const CONTRAST = 4.5
 
 const slides = await source()
 const figures = JSON.parse(await readFile(join(ROOT, 'figures.json'), 'utf8'))
-const problems = []
+const [problems, onScreen] = [[], []]
 const deck = await open()
 for (const [index, slide] of slides.entries()) {
   const no = index + 1
   const say = what => problems.push(`${no} ${slide.title ?? ''}: ${what}`)
   if (!slide.note?.trim())
     say('no speaker notes')
-  const look = async (clicks) => {
-    const shown = await deck.show(no, clicks)
+  const look = async (click) => {
+    const shown = await deck.show(no, click)
     const found = await shown.evaluate((at, [sizes, contrast]) => [...rules.layout(at, sizes), ...rules.contrast(at, contrast)], [SIZES, CONTRAST])
-    return { shown, found }
+    return { shown, found, ...await shown.evaluate(at => rules.clicks(at)) }
   }
-  const before = await look(0)
-  const { shown, found } = await look(99)
-  found.forEach(say)
-  before.found.filter(what => !found.includes(what)).forEach(what => say(`before the first click: ${what}`))
-  if (CUT === 'talk') {
-    const { clicks, steps } = await shown.evaluate(at => rules.clicks(at))
+  const seen = new Set()
+  for (let click = 0, last = 1; click < last; click++) {
+    const { found, clicks } = await look(click)
+    last = CUT === 'talk' ? clicks : 1 // the course: the first state and the last
+    found.filter(what => !seen.has(what)).forEach(what => seen.add(what) && say(`at click ${click}: ${what}`))
+  }
+  const { shown, found, clicks, steps } = await look(99)
+  found.filter(what => !seen.has(what)).forEach(say)
+  onScreen.push(new Set([...seen, ...found]))
+  if (CUT === 'talk')
     talk(slide, { clicks, steps, ...await shown.evaluate(at => rules.contents(at)) }).forEach(say)
-  }
   identities(await shown.evaluate(at => rules.text(at)), figures.identities).forEach(say)
   if (slide.content.includes('<Repository'))
     (await qr(shown)).forEach(say)
@@ -49,7 +52,7 @@ await deck.print(slides.length)
 const printed = await deck.page.locator('.print-slide-container').all()
 for (const [index, page] of printed.entries()) {
   for (const what of await page.evaluate((at, least) => rules.contrast(at, least), CONTRAST))
-    problems.push(`${index + 1} ${slides[index].title ?? ''}: in the PDF: ${what}`)
+    onScreen[index].has(what) || problems.push(`${index + 1} ${slides[index].title ?? ''}: in the PDF: ${what}`)
 }
 for (const family of ['Iosevka', 'Noto Sans TC Variable']) {
   const loaded = await deck.page.evaluate(name => [...document.fonts].some(font => font.family.includes(name) && font.status === 'loaded'), family)

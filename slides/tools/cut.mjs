@@ -1,8 +1,7 @@
 // The deck's two cuts: the course has all slides but those with `talk: only` in their front matter,
 // the talk (CUT=talk) has those with `talk: true` or `talk: only`. The course's minutes are written
 // there; the talk's are counted, from what is said, clicked and shown.
-import { existsSync, readFileSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
+import { castFile, castSeconds } from './cast.mjs'
 
 export const CUTS = ['course', 'talk']
 /** Of the talk, in minutes. */
@@ -56,17 +55,6 @@ function shownSteps(content) {
   for (const [, at] of text.matchAll(/\bv-click(?:="'?([^"']*)'?")?/g))
     /^\d+$/.test(at ?? '') ? last = Math.max(last, Number(at)) : steps++
   return Math.max(steps, last)
-}
-
-/** Where a demo's recording is. */
-export const castFile = name => fileURLToPath(new URL(`../../docs/casts/${name}.zh-TW.cast`, import.meta.url))
-
-/** The seconds that a demo takes, by its recording. */
-function castSeconds(name) {
-  if (!existsSync(castFile(name)))
-    return undefined
-  const last = readFileSync(castFile(name), 'utf8').trimEnd().split('\n').at(-1)
-  return JSON.parse(last)[0]
 }
 
 /** What a slide takes: clicks, and seconds, in the talk by what is said, clicked and shown; `lacks`

@@ -97,14 +97,14 @@
   const luminance = rgb => rgb.map(value => value / 255).map(v => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4))
     .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0)
 
-  /** What a text is on: in a drawing the last box below its middle, and the backgrounds around. */
+  /** What a text is on: in a drawing the last box or circle below its middle, and the backgrounds around. */
   function ground(element) {
     const layers = []
     const svg = element.ownerSVGElement
     if (svg) {
       const at = place(element)
       const [x, y] = [(at.left + at.right) / 2, (at.top + at.bottom) / 2]
-      for (const shape of svg.querySelectorAll('rect')) {
+      for (const shape of svg.querySelectorAll('rect, circle')) {
         const box = place(shape)
         const before = shape.compareDocumentPosition(element) & Node.DOCUMENT_POSITION_FOLLOWING
         const style = getComputedStyle(shape)
