@@ -25,27 +25,27 @@ say() {
   slowly $(($(wc -L <<<"$text") * 50)) # a Chinese character is two columns wide
 }
 
-# run COMMAND…: a step. Shows each command, as one could type it, and what it prints.
+# run COMMAND…: shows commands, as one could type them, and what each prints.
 run() {
   local command shown status wait=$pace
   output=
   for command; do
     printf '\e[1m$ %s\e[0m ' "$command"
     case $wait in pause) read -r </dev/tty ;; normal) echo && sleep 0.7 ;; fast) echo ;; esac
-    [ "$wait" = normal ] || wait=fast # one Enter a step
+    [ "$wait" = normal ] || wait=fast # one Enter for all
     status=0 && set +o pipefail       # as in the shell of who types it
     eval "$command" >"$log" 2>&1 || status=$?
     set -o pipefail && shown=$(<"$log")
     [ -z "$shown" ] || printf '%s\n' "$shown"
     output+=$shown$'\n'
-    [ "$status" = "${wanted:-0}" ] || die "this command failed: $command"
+    [ "$status" = "${wanted:-0}" ] || die "status $status instead of ${wanted:-0}: $command"
   done
 }
 
-# fails COMMAND…: a step that shows what does not work.
+# fails COMMAND…: the same with what must not work.
 fails() { local wanted=1 && run "$@"; }
 
-# expect PATTERN…: the step's output must show it, or the story is not true.
+# expect PATTERN…: the output of the last `run` must show it, or the story is not true.
 expect() {
   for pattern; do
     grep -qE -- "$pattern" <<<"$output" || die "the output above should show: $pattern"

@@ -6,7 +6,7 @@ CALL='CNI_CONTAINERID=abcd1234 CNI_NETNS=/var/run/netns/by-hand CNI_IFNAME=eth0 
 title 'Chapter 1: a CNI plugin is a program' '第一章：CNI 外掛就是一支程式'
 
 say 'A node after kubeadm init: no CNI plugin. It is a fake one, made of namespaces.' \
-  'kubeadm init 之後的節點，還沒有 CNI 外掛。（這個節點是用命名空間模擬的）'
+  'kubeadm init 剛跑完的節點，還沒裝 CNI 外掛。（這是用命名空間模擬的節點）'
 run 'lab up none' 'lab nodes -o wide'
 expect 'NotReady' 'cni plugin not initialized'
 
@@ -24,7 +24,7 @@ if course; then
   expect '"1.0.0"'
 
   say 'What the runtime does, by hand: environment and JSON in …' \
-    '先自己動手，做一次執行環境做的事：環境變數和 JSON 進去……'
+    '先手動做一次執行環境做的事：環境變數和 JSON 進去……'
   run "cat $CONF"
   run 'lab node-exec -- ip netns add by-hand'
   run "lab node-exec -- env CNI_COMMAND=ADD $CALL <$CONF"

@@ -3,13 +3,13 @@
 
 title 'Chapter 2: a TC eBPF program on every pod' '第二章：每個 Pod 都掛上一支 TC eBPF 程式'
 
-say 'A node with chapter 2, and two pods.' '裝好第二章的節點，跑兩個 Pod。'
+say 'A node with chapter 2, and two pods.' '在節點裝上第二章，再跑兩個 Pod。'
 run 'lab up ch2' 'lab pod run my-pod' 'lab pod run my-pod-2' 'lab pods'
 expect 'my-pod +1/1 +Running' 'my-pod-2 +1/1 +Running'
 a=$(ip_of my-pod) b=$(ip_of my-pod-2) veth=$(veth_of my-pod)
 
 say 'The program is attached to the host end of my-pod: at ingress, where the pod sends.' \
-  '程式掛在 my-pod 的 host 端 veth，方向是 ingress：Pod 送出的封包從這裡進來。'
+  '程式掛在 my-pod 那條 veth 的 host 端，方向是 ingress：Pod 送出的封包從這裡進來。'
 run "lab node-exec -- tc filter show dev $veth ingress"
 expect 'simple_tc_parse.* direct-action .* jited'
 run 'lab node-exec -- bpftool net'
@@ -41,7 +41,7 @@ hex() {
 run "lab node-exec -- grep 'Got a packet' \$trace/trace | sed 's/^ *//'"
 expect "from $(hex "$a") to $(hex "$b")" "from $(hex "$b") to $(hex "$a")"
 say "The request and its reply, each seen as its sender's: $(hex "$a") is $a, $(hex "$b") is $b." \
-  "一去一回，各在送出的那個 Pod 看到一次。$(hex "$a") 是 $a，$(hex "$b") 是 $b。"
+  "一去一回，各在送出的那一端看到一次。$(hex "$a") 是 $a，$(hex "$b") 是 $b。"
 
 if course; then
   say 'The same with bpftool, from the common trace_pipe. It would wait for ever; one second is enough.' \

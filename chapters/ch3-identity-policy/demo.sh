@@ -6,7 +6,7 @@ MAPS=/sys/fs/bpf/tc/globals
 title 'Chapter 3: identities decide' '第三章：由身分決定'
 
 say 'A node with chapter 3. Three pods as on the slide, a backend, and somebody else.' \
-  '裝好第三章的節點。投影片上的三個 Pod，加上一個 backend 和一個 other。'
+  '在節點裝上第三章，跑投影片上的三個 Pod，再加一個 backend 和一個 other。'
 run 'lab up ch3' \
   'lab pod run my-pod-1 --labels app=frontend' \
   'lab pod run my-pod-2 --labels app=frontend' \
@@ -30,21 +30,21 @@ fi
 run "lab exec other -- ping -c1 -W10 $backend"
 expect ' 0% packet loss'
 if course; then
-  say 'In the map: whoever it is (0) may talk to each identity.' \
-    'map 裡的樣子：不管來源是誰（0），都允許連到每一個身分。'
+  say 'In the map: any source (0) may talk to the backend.' \
+    '在 map 裡：來源不限（0），都允許連到 backend。'
   run 'lab ebpf-agent bpf policy get backend'
   expect 'Allow +0 +any'
 fi
 
 say 'The policy of the talk: backend takes packets from app=frontend only. Two entries in the map.' \
-  '演講的那份政策：backend 只接受 app=frontend。在 map 裡是兩筆。'
+  '套用演講裡的政策：backend 只允許 app=frontend 連入。寫進 map 是兩筆。'
 course && run "cat $POLICY"
 run "lab apply -f $POLICY" 'lab ebpf-agent bpf policy get backend'
 expect 'allow-frontend-to-backend created'
 expect 'Allow +[0-9]+ +app=frontend +' 'app=frontend,env=staging'
 expect_not ' any '
 
-say 'my-pod-3 is a frontend, too. The other one is not.' 'my-pod-3 也算 frontend，other 不是。'
+say 'my-pod-3 is a frontend, too, and gets through. The other one is not: its packets are dropped.' 'my-pod-3 也是 frontend，連得到；other 不是，封包被丟掉。'
 if course; then
   run "lab exec my-pod-1 -- ping -c1 -W10 $backend"
   expect ' 0% packet loss'
@@ -70,7 +70,7 @@ if course; then
 fi
 
 say 'Why? The agent knows, and says which rule came nearest.' \
-  '為什麼？agent 知道，也會指出最接近的是哪一條規則。'
+  '為什麼被拒絕？agent 知道，也會指出差一點就符合的是哪條規則。'
 run 'lab ebpf-agent explain other backend'
 expect 'isolated by default/allow-frontend-to-backend' 'nearest miss: .* app must be frontend'
 
@@ -81,8 +81,8 @@ if course; then
   expect ' 0% packet loss'
 fi
 
-say 'The same map without our names, as in the talk: its last three entries.' \
-  '同一個 map，不靠我們的工具，用演講裡的指令看：最後三筆。'
+say 'The same map without our names, by bpftool: its last three entries, and how many more.' \
+  '同一個 map，改用演講裡的 bpftool 看：最後三筆，其餘只數有幾筆。'
 course && run "lab node-exec -- bpftool map dump pinned $MAPS/endpoint_map |
   jq -rc 'sort | .[-3:][], \"and \(length - 3) more\"'" && expect '"identity"'
 run "lab node-exec -- bpftool map dump pinned $MAPS/policy_map |
@@ -90,17 +90,17 @@ run "lab node-exec -- bpftool map dump pinned $MAPS/policy_map |
 expect '"src_id":256,"dst_id":258' '"packets"' 'and [0-9]+ more'
 
 say 'A label decides, not an address: the other one becomes a frontend.' \
-  '決定的是標籤，不是位址：把 other 改成 frontend。'
+  '決定的是標籤，不是位址：把 other 的標籤改成 frontend，馬上就通。'
 run 'lab label pod other app=frontend' "lab exec other -- ping -c1 -W10 $backend"
 expect ' 0% packet loss'
 
 if course; then
-  say 'Twenty pods more, ten frontends and ten backends. The map: still one entry for each pair of identities.' \
+  say 'Twenty pods more, ten frontends and ten backends. Still one entry for each pair of identities.' \
     '再加二十個 Pod，frontend 和 backend 各十個。map 裡還是一對身分一筆。'
   run 'for i in {1..10}; do lab pod run frontend-$i --labels app=frontend; lab pod run backend-$i --labels app=backend; done | tail -n2'
   run 'lab ebpf-agent bpf policy get backend-10'
   expect 'Allow +[0-9]+ +app=frontend +' 'app=frontend,env=staging'
-  say 'In iptables it is one rule for each pair of addresses, and a packet walks them one by one: O(N×M).' \
+  say 'iptables takes a rule for each pair of addresses, and a packet walks them one by one: O(N×M).' \
     '換成 iptables，一對位址就要一條規則，封包得一條一條比對：O(N×M)。'
   run "lab ebpf-agent endpoint list | awk '/app=frontend/ {f[\$6]} /app=backend/ {b[\$6]} END {for (s in f) for (d in b) if (++n <= 3) print \"-A FORWARD -s\", s, \"-d\", d, \"-j ACCEPT\"; print \"...\", n, \"rules\"}'"
   expect '-A FORWARD -s 10[0-9.]+ -d 10[0-9.]+ -j ACCEPT' ' 154 rules'
