@@ -10,8 +10,9 @@ use std::env;
 use std::io::Write as _;
 
 use crate::console::{Place, blocks};
+use crate::excerpts;
 use crate::repository::{Document, english};
-use crate::{excerpts, run};
+use crate::run::{self, MACHINE};
 
 #[test]
 fn every_command_of_the_documents_prints_what_they_say() {
@@ -29,7 +30,14 @@ fn every_command_of_the_documents_prints_what_they_say() {
         Err(_) => Place::Lab,
     };
     say_what_does_not_run(&documents, place);
-    let check = |document: &Document| run::check(document, place, update);
+    let beside_others = |document: &Document| {
+        let _shared = MACHINE.read();
+        run::check(document, place, update)
+    };
+    let by_itself = |document: &Document| {
+        let _alone = MACHINE.write();
+        run::check(document, place, update)
+    };
     // Cluster, VM, stories, and readers of the trace: the machine has one of each.
     let is_alone = |document: &Document| {
         place != Place::Lab || ["trace", "demo"].iter().any(|it| document.text.contains(it))
@@ -37,10 +45,10 @@ fn every_command_of_the_documents_prints_what_they_say() {
     let (alone, together): (Vec<_>, Vec<_>) = documents.iter().partition(|it| is_alone(it));
     let mut wrong: Vec<String> = std::thread::scope(|scope| {
         let threads: Vec<_> =
-            together.iter().map(|document| scope.spawn(|| check(document))).collect();
+            together.iter().map(|document| scope.spawn(|| beside_others(document))).collect();
         threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
     });
-    wrong.extend(alone.into_iter().flat_map(check));
+    wrong.extend(alone.into_iter().flat_map(by_itself));
     assert!(
         wrong.is_empty(),
         "\n\n{}\n\nIf what is printed now is right: UPDATE=1 cargo test -p lab --test documents \

@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails should panic")]
 
+mod cast;
+mod casts;
 mod commands;
 mod console;
 mod errors;
@@ -13,6 +15,7 @@ mod markdown;
 mod masks;
 mod names;
 mod output;
+mod picture;
 mod pictures;
 mod policy;
 mod reading;

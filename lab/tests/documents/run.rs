@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::RwLock;
 
 use crate::console::{Place, Step, blocks, with_outputs};
 use crate::output::{difference, matches, updated};
@@ -18,15 +19,18 @@ const TIME_LIMIT_OF_VM: &str = "14400";
 /// How often the API server of an emulated VM is asked: it may be too busy to answer.
 const TRIES_IN_VM: usize = 5;
 
+/// What the machine has one of, such as its trace: a test that writes there holds it alone.
+pub static MACHINE: RwLock<()> = RwLock::new(());
+
 /// Where one document's commands run: with a registry of nodes of its own, so its `node1` is
 /// nobody else's. All of it goes with this value.
-struct Scene {
+pub struct Scene {
     folder: PathBuf,
     place: Place,
 }
 
 impl Scene {
-    fn new(document: &Document, place: Place) -> Self {
+    pub fn new(document: &Document, place: Place) -> Self {
         let name = document.path.replace(['/', '.'], "-");
         let folder = format!("ebpfcni-documents-{}/{name}", std::process::id());
         let scene = Self { folder: std::env::temp_dir().join(folder), place };
@@ -35,7 +39,7 @@ impl Scene {
     }
 
     /// What a command prints, stdout and stderr as they come, and whether it succeeds.
-    fn run(&self, command: &str) -> (Vec<String>, bool) {
+    pub fn run(&self, command: &str) -> (Vec<String>, bool) {
         let path = self.folder.join("output"); // no pipe: nobody waits for what it leaves running
         let output = File::create(&path).unwrap();
         let limit = if self.place == Place::Vm { TIME_LIMIT_OF_VM } else { TIME_LIMIT };
@@ -76,7 +80,7 @@ impl Drop for Scene {
 }
 
 /// Without colours.
-fn plain(line: &str) -> String {
+pub fn plain(line: &str) -> String {
     let mut parts = line.split("\x1b[");
     let first = parts.next().unwrap_or_default().to_string();
     parts.fold(first, |line, part| line + part.split_once('m').map_or("", |(_, rest)| rest))
