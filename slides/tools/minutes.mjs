@@ -74,7 +74,7 @@ for (const words of Object.values(WORDS)) {
 }
 
 for (const { frontmatter, title } of course) {
-  if (!frontmatter.minutes && frontmatter.part !== APPENDIX)
+  if (frontmatter.minutes === undefined && frontmatter.part !== APPENDIX)
     problem(`${title}: no minutes in its front matter`)
 }
 for (const { lacks, title } of talk.filter(slide => slide.lacks))

@@ -1,5 +1,6 @@
 //! What the slides' terminals show is what the commands print: each command of a block, and each
-//! line below it, stands so in a document, whose commands run, or in the recording of a demo.
+//! line below it, stands so in a document, whose commands run, or in the recording of a demo. A
+//! block without a command is what any one of them prints.
 //!
 //! A slide may leave lines out, cut them (`…`) and break them. A block of another cluster, or of
 //! the talk, says so in a comment above it: `<!-- from: the talk -->`.
@@ -18,7 +19,7 @@ use crate::markdown::split;
 use crate::masks::masked;
 use crate::repository::{Document, below, english, root};
 
-/// A command, and the lines below it.
+/// A command, and the lines below it. A slide may leave the command out: then it is empty.
 #[derive(Debug, Clone, PartialEq)]
 struct Shown {
     command: String,
@@ -52,7 +53,7 @@ struct Terminal {
 
 static FROM: LazyLock<Regex> = LazyLock::new(|| Regex::new("<!-- from: (.+?) -->").unwrap());
 
-/// The terminals of a page of the deck, those with commands.
+/// The terminals of a page of the deck.
 fn terminals(page: &str) -> Vec<Terminal> {
     let (fences, prose) = split(page);
     let mut found = Vec::new();
@@ -62,10 +63,17 @@ fn terminals(page: &str) -> Vec<Terminal> {
         let near = |text: &str| before.iter().rev().find(|(_, line)| line.contains(text));
         let opened = near("<div class=\"term\"").map_or(0, |(number, _)| *number);
         let closed = near("</div>").map_or(0, |(number, _)| *number);
-        let shown = commands(fence.body.iter().map(|line| unmarked(line)));
-        if opened <= closed || shown.is_empty() {
+        if opened <= closed {
             continue;
         }
+        let lines: Vec<_> = fence.body.iter().map(|line| unmarked(line)).collect();
+        let shown = match commands(lines.iter().copied()) {
+            none if none.is_empty() => {
+                let lines = lines.into_iter().map(String::from).collect();
+                vec![Shown { command: String::new(), lines }]
+            }
+            shown => shown,
+        };
         let above = before.iter().rev().map(|(_, line)| line.trim());
         let above =
             above.filter(|line| !line.is_empty() && !line.starts_with("<div class=\"term\""));
@@ -140,7 +148,7 @@ fn lacks<'a>(shown: &'a Shown, source: &Shown) -> Option<&'a str> {
 #[derive(Debug, PartialEq)]
 enum Lost {
     Command,
-    /// This line, in all of so many places with this command.
+    /// This line, by all of so many such commands.
     Line(String, usize),
 }
 
@@ -149,7 +157,7 @@ impl fmt::Display for Lost {
         match self {
             Self::Command => write!(f, "nobody runs this command"),
             Self::Line(line, places) => {
-                write!(f, "in none of {places} places with this command: {}", line.trim())
+                write!(f, "none of {places} such commands prints: {}", line.trim())
             }
         }
     }
@@ -158,6 +166,9 @@ impl fmt::Display for Lost {
 fn look_up(shown: &Shown, sources: &[Shown]) -> Result<(), Lost> {
     let command = pattern(&spoken(&shown.command));
     let same = |source: &&Shown| {
+        if shown.command.is_empty() {
+            return true;
+        }
         let theirs = spoken(&source.command);
         let rest = command.find(&theirs).filter(|found| found.start() == 0);
         // Where a slide shows no output, it may leave options out.
@@ -329,6 +340,12 @@ fn a_wrong_number_is_not_found() {
         look_up(&Shown { command: "lab pods".into(), lines }, &source)
     };
     assert_eq!((short(&[]), short(&["NAME"])), (Ok(()), Err(Lost::Command)));
+    let any = |lines: &[&str]| {
+        let lines = lines.iter().map(|line| (*line).into()).collect();
+        look_up(&Shown { command: String::new(), lines }, &source)
+    };
+    assert_eq!(any(&["NAME", "other 1/1"]), Ok(()));
+    assert_eq!(any(&["NAME", "other 1/2"]), Err(Lost::Line("other 1/2".into(), 1)));
 }
 
 #[test]
