@@ -57,16 +57,17 @@ function shownSteps(content) {
   return Math.max(steps, last)
 }
 
-/** What a slide takes: clicks, and seconds, in the talk by what is said, clicked and shown; `lacks`
+/** What a slide takes: clicks, and seconds, in the talk by what is said, clicked and shown, and by
+ * `pause`, seconds in which the room raises hands, asks, or waits for the terminal; `lacks`
  * is the recording that there is not yet. */
 export function taken(cut, content, frontmatter, note) {
   const clicks = clicksOf(content, frontmatter, note)
   if (cut === 'course')
     return { clicks, seconds: (frontmatter.minutes ?? 0) * 60 }
-  const { demo } = frontmatter
+  const { demo, pause = 0 } = frontmatter
   const shown = demo ? castSeconds(demo) : 0
   const said = spokenLength(spoken(note)) / CHARACTERS_A_MINUTE * 60
-  return { clicks, seconds: said + clicks * SECONDS_A_CLICK + (shown ?? 0), lacks: shown === undefined ? castFile(demo) : undefined }
+  return { clicks, seconds: said + clicks * SECONDS_A_CLICK + pause + (shown ?? 0), lacks: shown === undefined ? castFile(demo) : undefined }
 }
 
 /** Minutes and seconds. */

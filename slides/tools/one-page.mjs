@@ -53,7 +53,7 @@ section:last-of-type { break-after: auto }
 .fit { height: 281mm; line-height: 1.3 }
 h1 { margin: 0; font-size: 2.2em }
 h1 small { float: right; font-size: 0.5em; font-weight: 400 }
-h2 { margin: 0.7em 0 0.2em; font-size: 1.3em; color: #c94206 }
+h2 { margin: 0.7em 0 0.2em; font-size: 1.3em; color: #b63a04 }
 .chapter { display: grid; grid-template-columns: 1fr 92mm; gap: 4mm; align-items: center }
 .chapter .fig { --sans: 'Noto Sans TC Variable', sans-serif; --mono: Iosevka, 'Noto Sans TC Variable', monospace; display: block; max-height: 34mm }
 p { margin: 0.25em 0 0 }
