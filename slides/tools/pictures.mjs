@@ -58,6 +58,7 @@ async function fit(files) {
   const { page, close } = await browse('about:blank')
   for (const [name, svg] of files) {
     await page.setContent(svg)
+    await page.addScriptTag({ path: join(ROOT, 'tools/in-page.js') }) // this page was never loaded
     for (const what of await page.evaluate(() => rules.drawing(document.querySelector('svg'))))
       problems.push(`${name}: ${what}`)
     if (process.env.PICTURES_PNG)
