@@ -29,18 +29,18 @@ fi
 
 say 'bpf_printk goes to the trace. The machine has one trace_pipe: we make an instance of our own.' \
   'bpf_printk 寫進 trace。整台機器只有一條 trace_pipe，所以另外開一個 instance。'
+trap '[ -z "${trace-}" ] || lab node-exec -- rmdir "$trace"; end' EXIT
 run 'trace=/mnt/instances/demo-$$' 'lab node-exec -- mount -t tracefs tracefs /mnt' \
   'lab node-exec -- sh -c "mkdir $trace; echo 1 >$trace/events/bpf_trace/enable"'
-trap 'lab node-exec -- rmdir "$trace"; end' EXIT
 run "lab exec my-pod -- ping -c1 -W10 $b"
 expect ' 0% packet loss'
 hex() {
   IFS=. read -ra octets <<<"$1"
   printf '0x%x%02x%02x%02x' "${octets[@]}"
 }
-run "lab node-exec -- grep 'Got a packet' \$trace/trace | sed 's/^ *//'"
+run "lab node-exec -- grep 'Got a packet' \$trace/trace | tr -s ' '"
 expect "from $(hex "$a") to $(hex "$b")" "from $(hex "$b") to $(hex "$a")"
-say "The request and its reply, each seen as its sender's: $(hex "$a") is $a, $(hex "$b") is $b." \
+say "Request and reply, each as its sender sends it: $(hex "$a") is $a, $(hex "$b") is $b." \
   "一去一回，各在送出的那一端看到一次。$(hex "$a") 是 $a，$(hex "$b") 是 $b。"
 
 if course; then
