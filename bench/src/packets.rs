@@ -48,7 +48,7 @@ pub fn run(rounds: usize) -> Result<Report> {
 /// The times of each case, in rotating order.
 fn measure(cases: &[Case], maps: &Maps, events: &Events, rounds: usize) -> Result<Vec<Times>> {
     let mut times = vec![Times::new()?; cases.len()];
-    std::thread::sleep(std::time::Duration::from_millis(50)); // events of the connections' making
+    events.settle(); // those of the connections' making
     for round in 0..rounds {
         let mut turn: Vec<_> = cases.iter().zip(&mut times).collect();
         turn.rotate_left(round % cases.len());

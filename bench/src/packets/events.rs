@@ -63,6 +63,11 @@ impl Events {
     /// Goes on reading, and waits until nothing is left.
     pub fn resume(&self) {
         self.paused.store(false, Ordering::Relaxed);
+        self.settle();
+    }
+
+    /// Waits until nothing is left.
+    pub fn settle(&self) {
         let mut before = None;
         while before != Some(self.seen()) {
             before = Some(self.seen());

@@ -4,6 +4,8 @@ use std::ops::Range;
 
 use serde_json::Value;
 
+use crate::run::plain;
+
 /// What was printed, and after how many seconds.
 #[derive(Debug, Clone)]
 pub struct Cast {
@@ -56,6 +58,11 @@ impl Cast {
     pub fn text(&self) -> String {
         self.events.iter().map(|(_, text)| text.replace('\r', "")).collect()
     }
+}
+
+/// What a recording printed, without colours.
+pub fn transcript(recording: &str) -> String {
+    plain(&Cast::parse(recording).text())
 }
 
 impl Lines {

@@ -7,8 +7,8 @@ use std::fs;
 use regex::Regex;
 use serde_json::Value;
 
+use crate::cast::transcript;
 use crate::repository::root;
-use crate::terminals::transcript;
 
 /// Numbers of pods, which the slides' own check compares.
 const IDENTITIES: &str = "identities";

@@ -22,6 +22,7 @@ mod reading;
 mod regions;
 mod repository;
 mod run;
+mod shown;
 mod slides;
 mod style;
 mod terminals;
