@@ -69,4 +69,6 @@ veth_of() {
 }
 
 alias="alias lab='./scripts/lab --node demo-$chapter'"
-say "lab is short for ./scripts/lab: $alias" "lab 是 ./scripts/lab 的別名：$alias"
+if course; then
+  say "lab is short for ./scripts/lab: $alias" "lab 是 ./scripts/lab 的別名：$alias"
+fi

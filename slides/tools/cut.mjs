@@ -66,8 +66,8 @@ export function taken(cut, content, frontmatter, note) {
     return { clicks, seconds: (frontmatter.minutes ?? 0) * 60 }
   const { demo, pause = 0 } = frontmatter
   const shown = demo ? castSeconds(demo) : 0
-  const said = spokenLength(spoken(note)) / CHARACTERS_A_MINUTE * 60
-  return { clicks, seconds: said + clicks * SECONDS_A_CLICK + pause + (shown ?? 0), lacks: shown === undefined ? castFile(demo) : undefined }
+  const said = Math.max(spokenLength(spoken(note)) / CHARACTERS_A_MINUTE * 60, shown ?? 0) // at once
+  return { clicks, seconds: said + clicks * SECONDS_A_CLICK + pause, lacks: shown === undefined ? castFile(demo) : undefined }
 }
 
 /** Minutes and seconds. */

@@ -14,7 +14,7 @@ const FOLDER = join(ROOT, '../docs/pictures')
 const PARTS = ['Fig', 'SBox', 'SArrow', 'SText']
 const CHINESE = /[\u3000-\u9fff\uff00-\uffef]/
 // A page shows a picture without the deck's fonts.
-const FONTS = `:root { --sans: system-ui, 'Noto Sans TC', 'PingFang TC', 'Microsoft JhengHei', sans-serif; --mono: ui-monospace, 'DejaVu Sans Mono', Menlo, Consolas, monospace; }`
+const FONTS = `:root { --sans: system-ui, 'Noto Sans TC', 'PingFang TC', 'Microsoft JhengHei', sans-serif; --mono: ui-monospace, 'DejaVu Sans Mono', Menlo, Consolas, monospace; } .fig text.mono { letter-spacing: -0.08em }` // narrow as the deck's
 
 const { pictures, english } = JSON.parse(await readFile(join(ROOT, 'pictures.json'), 'utf8'))
 const problems = []
