@@ -35,33 +35,17 @@ export function spokenLength(text) {
   return characters.length + 2 * words.length
 }
 
-/** The clicks that a slide takes: as its front matter says, or its note by `[click]`, or its text
- * shows. tools/check.mjs counts them in the browser. */
-export function clicksOf(content, { clicks }, note = '') {
-  const said = [...note.matchAll(CLICK)].reduce((sum, [, times = 1]) => sum + Number(times), 0)
-  return clicks ?? (said || shownSteps(content))
-}
-
-function shownSteps(content) {
-  let [steps, last] = [0, 0]
-  const ranges = info => info.match(/\{([^{}]*\|[^{}]*)\}/)?.[1].split('|').length ?? 1
-  const take = (text, pattern, count) => text.replace(pattern, (...found) => (steps += count(...found), ''))
-  let text = take(content, /^````md magic-move[^]*?^````$/gm, block =>
-    block.split('\n').filter(line => /^(<<<|```\w)/.test(line)).reduce((sum, line) => sum + ranges(line), 0) - 1)
-  text = take(text, /^<<<.*$/gm, line => ranges(line) - 1)
-  text = take(text, /^```(.*)\n[^]*?^```$/gm, (_, info) => ranges(info) - 1)
-  text = take(text, /<v-clicks\b[^]*?<\/v-clicks>/g, block => block.match(/^\s*([-*]|\d+\.) /gm)?.length ?? 0)
-  text = take(text.replaceAll('</v-click>', ''), /<Cast\b/g, () => 1)
-  for (const [, at] of text.matchAll(/\bv-click(?:="'?([^"']*)'?")?/g))
-    /^\d+$/.test(at ?? '') ? last = Math.max(last, Number(at)) : steps++
-  return Math.max(steps, last)
+/** The clicks that a slide takes: as its front matter says, or its note by `[click]`. The browser's
+ * own count must agree, for the talk: tools/check.mjs. */
+export function clicksOf({ clicks }, note = '') {
+  return clicks ?? [...note.matchAll(CLICK)].reduce((sum, [, times = 1]) => sum + Number(times), 0)
 }
 
 /** What a slide takes: clicks, and seconds, in the talk by what is said, clicked and shown, and by
  * `pause`, seconds in which the room raises hands, asks, or waits for the terminal; `lacks`
  * is the recording that there is not yet. */
-export function taken(cut, content, frontmatter, note) {
-  const clicks = clicksOf(content, frontmatter, note)
+export function taken(cut, frontmatter, note) {
+  const clicks = clicksOf(frontmatter, note)
   if (cut === 'course')
     return { clicks, seconds: (frontmatter.minutes ?? 0) * 60 }
   const { demo, pause = 0 } = frontmatter
@@ -78,11 +62,10 @@ const TIMES = /^\*\*\d+:\d\d.*\*\*\n+/
 /** For Slidev's parser: hides the slides of the other cut, names each one's part and, with
  * `times`, says at the head of its note how long it takes and when it ends. */
 export function cutter(cut, { times = true } = {}) {
-  let [part, seen, content] = ['', 0, '']
+  let [part, seen] = ['', 0]
   return {
     name: 'cut',
-    transformSlide(text, frontmatter) {
-      content = text
+    transformSlide(_, frontmatter) {
       if (frontmatter.src) // the slides of that file come one by one
         return
       part = frontmatter.part ?? part
@@ -94,7 +77,7 @@ export function cutter(cut, { times = true } = {}) {
       if (!times || frontmatter.src || frontmatter.hide)
         return
       const own = (note ?? '').replace(TIMES, '')
-      const { seconds } = taken(cut, content, frontmatter, own)
+      const { seconds } = taken(cut, frontmatter, own)
       seen += seconds
       return `**${clock(seconds)}${frontmatter.optional ? '（可略）' : ''}，講完這張是 ${clock(seen)}**\n\n${own}`
     },

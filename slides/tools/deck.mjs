@@ -23,7 +23,7 @@ const TYPES = {
 export async function source(cut = wanted()) {
   injectPreparserExtensionLoader(async () => [cutter(cut, { times: false })])
   const { slides, headmatter } = await load({ userRoot: ROOT, roots: [ROOT] }, join(ROOT, 'slides.md'))
-  const timed = slides.map(slide => ({ ...slide, ...taken(cut, slide.content, slide.frontmatter, slide.note) }))
+  const timed = slides.map(slide => ({ ...slide, ...taken(cut, slide.frontmatter, slide.note) }))
   return Object.assign(timed, { headmatter })
 }
 

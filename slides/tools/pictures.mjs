@@ -41,7 +41,8 @@ function translated(text) {
 async function render(vite, { component, props }, language, css) {
   const load = async name => (await vite.ssrLoadModule(`/components/${name}.vue`)).default
   const app = createSSRApp(await load(component), props)
-  app.directive('click', {}) // a page shows a drawing after its last step
+  app.directive('click', {})
+  app.directive('click-hide', {}) // a page shows a drawing after its last step
   for (const part of PARTS)
     app.component(part, await load(part))
   if (language === 'en')
