@@ -22,7 +22,7 @@ say() {
   text=$(in_language "$@")
   slowly 1000
   printf '\n\e[7m# %s \e[0m\n' "$text"
-  slowly $(($(wc -L <<<"$text") * 50)) # a Chinese character is two columns wide
+  slowly $(($(LC_ALL=C.UTF-8 wc -L <<<"$text") * 50)) # a Chinese character is two columns wide
 }
 
 # run COMMAND…: shows commands, as one could type them, and what each prints.
@@ -33,7 +33,7 @@ run() {
     printf '\e[1m$ %s\e[0m ' "$command"
     case $wait in pause) read -r </dev/tty ;; normal) echo && sleep 0.7 ;; fast) echo ;; esac
     [ "$wait" = normal ] || wait=fast # one Enter for all
-    status=0 && set +o pipefail       # as in the shell of who types it
+    status=0 && set +o pipefail       # as in an interactive shell
     eval "$command" >"$log" 2>&1 || status=$?
     set -o pipefail && shown=$(<"$log")
     [ -z "$shown" ] || printf '%s\n' "$shown"

@@ -29,7 +29,7 @@ fi
 
 say 'bpf_printk goes to the trace. The machine has one trace_pipe: we make an instance of our own.' \
   'bpf_printk 寫進 trace。整台機器只有一條 trace_pipe，所以另外開一個 instance。'
-trap '[ -z "${trace-}" ] || lab node-exec -- rmdir "$trace"; end' EXIT
+trap '[ -z "${trace-}" ] || lab node-exec -- rmdir "$trace" || true; end' EXIT
 run 'trace=/mnt/instances/demo-$$' 'lab node-exec -- mount -t tracefs tracefs /mnt' \
   'lab node-exec -- sh -c "mkdir $trace; echo 1 >$trace/events/bpf_trace/enable"'
 run "lab exec my-pod -- ping -c1 -W10 $b"

@@ -10,17 +10,16 @@ function events(name, language) {
 }
 
 /** The seconds that a demo takes; undefined if it has not been recorded. */
-export function castSeconds(name) {
-  return existsSync(castFile(name)) ? events(name, 'zh-TW').at(-1)[0] : undefined
+export function castSeconds(name, language = 'zh-TW') {
+  return existsSync(castFile(name, language)) ? events(name, language).at(-1)[0] : undefined
 }
 
-/** A demo as its teller has it: what is said before its title, its title, and what is said before
- * which commands. */
+/** A demo as its teller has it: its title, and what is said before which commands. */
 export function told(name, language) {
   const printed = events(name, language).filter(([, kind]) => kind === 'o').map(([,, text]) => text).join('')
   // eslint-disable-next-line no-control-regex
   const lines = printed.replace(/\x1B\[[0-9;?]*[A-Za-z]|\r/g, '').split('\n').map(line => line.trimEnd())
-  const story = { before: [], title: '', steps: [] }
+  const story = { title: lines.find(Boolean), steps: [] }
   for (const [i, line] of lines.entries()) {
     const last = story.steps.at(-1)
     if (line.startsWith('# '))
@@ -29,8 +28,6 @@ export function told(name, language) {
       last.commands.push(line.slice(2))
     else if (/[|\\]$/.test(lines[i - 1] ?? '') && last?.commands.at(-1)?.endsWith(lines[i - 1].trim().replace(/^\$ /, '')))
       last.commands.push(`${last.commands.pop()}\n${line}`)
-    else if (!story.title && line && last)
-      Object.assign(story, { title: line, before: story.steps.splice(0).map(step => step.say) })
   }
   return story
 }

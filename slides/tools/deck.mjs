@@ -83,7 +83,7 @@ export async function open(options) {
   const browser = await browse(origin, options)
   const { page, problems } = browser
 
-  /** Shows a slide after its last click, with all of its fonts. */
+  /** Shows a slide after so many clicks, with all of its fonts. */
   async function show(no, clicks = 99) {
     await page.goto(`${origin}/#/${no}?clicks=${clicks}`)
     const slide = page.locator(`.slidev-page-${no}`)
@@ -98,7 +98,7 @@ export async function open(options) {
   async function print(total) {
     await page.goto(`${origin}/?print=true#/print`)
     await page.waitForFunction(count => document.querySelectorAll('.print-slide-container').length === count, total)
-    await page.waitForFunction(() => !document.querySelector('.slidev-slide-loading, .cast.loading'))
+    await page.waitForFunction(() => !document.querySelector('.slidev-slide-loading'))
     await page.evaluate(() => document.fonts.ready)
     await page.waitForTimeout(500)
     // No empty page behind the last one.

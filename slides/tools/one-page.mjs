@@ -10,11 +10,11 @@ import { repositoryOf } from './repository.mjs'
 
 const CHAPTERS = { ch1: ['cni-io', 'add-order'], ch2: ['kernel-path', 'ebpf-pipeline'], ch3: ['policy-to-map', 'lookup'] }
 const LANGUAGES = {
-  'en': { title: 'An eBPF CNI plugin, by hand', lookup: 'chapters/ch3-identity-policy/TROUBLESHOOTING.md' },
-  'zh-TW': { title: '親手做一個 eBPF CNI 外掛', lookup: 'chapters/ch3-identity-policy/TROUBLESHOOTING.zh-TW.md' },
+  'en': { title: 'An eBPF CNI plugin, by hand', lab: '`lab` is short for `./scripts/lab`.', lookup: 'chapters/ch3-identity-policy/TROUBLESHOOTING.md' },
+  'zh-TW': { title: '親手做一個 eBPF CNI 外掛', lab: '`lab` 是 `./scripts/lab` 的簡寫。', lookup: 'chapters/ch3-identity-policy/TROUBLESHOOTING.zh-TW.md' },
 }
 
-const missing = Object.keys(CHAPTERS).flatMap(name => (castSeconds(name) === undefined ? [castFile(name)] : []))
+const missing = Object.keys(CHAPTERS).flatMap(name => Object.keys(LANGUAGES).filter(language => castSeconds(name, language) === undefined).map(language => castFile(name, language)))
 if (missing.length) {
   console.error(`there is no recording ${missing.join(', ')}`)
   process.exit(1)
@@ -32,17 +32,16 @@ function table(markdown) {
 /** A picture's text is in the page's fonts, which an image would not see. */
 const picture = async (name, language) => (await read(`docs/pictures/${name}.${language}.svg`)).replace('<svg', '<svg preserveAspectRatio="xMinYMid"')
 
-async function chapter(name, language, first) {
-  const { before, title, steps } = told(name, language)
+async function chapter(name, language) {
+  const { title, steps } = told(name, language)
   const step = ({ say, commands }) => `<p>${inline(say)}</p><pre>${commands.map(command => inline(`$ ${command}`)).join('\n')}</pre>`
   const pictures = await Promise.all(CHAPTERS[name].map(it => picture(it, language)))
-  const intro = first ? before.map(say => `<p>${inline(say)}</p>`).join('') : ''
-  return `<h2>${inline(title)}</h2><div class="chapter"><div>${pictures.join('')}</div><div>${intro}${steps.map(step).join('')}</div></div>`
+  return `<h2>${inline(title)}</h2><div class="chapter"><div>${pictures.join('')}</div><div>${steps.map(step).join('')}</div></div>`
 }
 
-async function side(language, { title, lookup }) {
-  const chapters = await Promise.all(Object.keys(CHAPTERS).map((name, i) => chapter(name, language, !i)))
-  return `<section lang="${language}"><div class="fit"><h1>${title}<small>${address}</small></h1>
+async function side(language, { title, lab, lookup }) {
+  const chapters = await Promise.all(Object.keys(CHAPTERS).map(name => chapter(name, language)))
+  return `<section lang="${language}"><div class="fit"><h1>${title}<small>${address}</small></h1><p>${inline(lab)}</p>
 ${chapters.join('\n')}<table>${table(await read(lookup))}</table></div></section>`
 }
 

@@ -86,7 +86,7 @@ pub fn plain(line: &str) -> String {
     parts.fold(first, |line, part| line + part.split_once('m').map_or("", |(_, rest)| rest))
 }
 
-/// Runs the blocks of one place; returns what is wrong. With `update` it is mended in the file.
+/// Runs the blocks of one place; returns what is wrong. With `update` it is corrected in the file.
 pub fn check(document: &Document, place: Place, update: bool) -> Vec<String> {
     let blocks = match blocks(document) {
         Ok(blocks) => blocks,

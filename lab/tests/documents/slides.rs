@@ -27,8 +27,8 @@ fn import(line: &str) -> Option<Import> {
 }
 
 impl Import {
-    /// Is there what it wants to show?
-    fn check(&self) -> Result<(), String> {
+    /// The lines that it shows, if there are those that it wants to show and highlight.
+    fn check(&self) -> Result<Vec<String>, String> {
         if !self.file.starts_with("chapters/") {
             return Err(format!("{} is not in chapters/", self.file));
         }
@@ -38,12 +38,20 @@ impl Import {
             Some(name) => region(&text, name).map_err(|why| format!("{}: {why}", self.file))?,
             None => text.lines().collect(),
         };
-        let numbers = self.highlights.split(|c: char| !c.is_ascii_digit());
-        let last = numbers.filter_map(|number| number.parse().ok()).max().unwrap_or(0);
+        let lines = shown(&lines);
+        let last = self.highlighted().max().unwrap_or(0);
         if last > lines.len() {
             return Err(format!("{} highlights line {last} of {}", self.file, lines.len()));
         }
-        Ok(())
+        if let Some(line) = self.highlighted().find(|line| lines[line - 1].trim().is_empty()) {
+            return Err(format!("{} highlights line {line}, which is empty", self.file));
+        }
+        Ok(lines)
+    }
+
+    fn highlighted(&self) -> impl Iterator<Item = usize> {
+        let numbers = self.highlights.split(|c: char| !c.is_ascii_digit());
+        numbers.filter_map(|number| number.parse().ok())
     }
 
     /// Does the label above the code name it?
@@ -54,6 +62,21 @@ impl Import {
         });
         parts.all(|part| label.contains(part)) && region
     }
+}
+
+/// The lines of a region as a slide shows them: without comments that have lines of their own, as
+/// slides/setup/shiki.ts leaves them out.
+fn shown(lines: &[&str]) -> Vec<String> {
+    let (mut all, mut inside) = (Vec::new(), false);
+    for line in lines {
+        let text = line.trim();
+        inside |= text.starts_with("/*");
+        if !inside && !text.starts_with("//") {
+            all.push((*line).to_string());
+        }
+        inside &= !text.ends_with("*/");
+    }
+    all
 }
 
 /// The deck's files.
@@ -68,11 +91,22 @@ fn deck() -> Vec<Document> {
 fn the_slides_show_regions_that_there_are() {
     let (mut imports, mut wrong) = (0, Vec::new());
     for Document { path, text } in deck() {
+        let mut before: Option<(usize, Vec<String>)> = None;
         for (number, line) in (1..).zip(text.lines()) {
             let Some(import) = import(line) else { continue };
             imports += 1;
-            if let Err(why) = import.check() {
-                wrong.push(format!("{path}:{number}: {why}"));
+            match import.check() {
+                Err(why) => wrong.push(format!("{path}:{number}: {why}")),
+                // Of two that follow each other, the second highlights what is new.
+                Ok(lines) => {
+                    let old = before.take_if(|(at, _)| *at + 1 == number);
+                    let is_new =
+                        |line: usize| !old.iter().any(|(_, old)| old.contains(&lines[line - 1]));
+                    if old.is_some() && !import.highlighted().all(is_new) {
+                        wrong.push(format!("{path}:{number}: it highlights what was there before"));
+                    }
+                    before = Some((number, lines));
+                }
             }
         }
     }

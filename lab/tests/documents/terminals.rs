@@ -3,7 +3,8 @@
 //! block without a command is what any one of them prints.
 //!
 //! A slide may leave lines out, cut them (`…`) and break them. A block of another cluster, or of
-//! the talk, says so in a comment above it: `<!-- from: the talk -->`.
+//! the talk, says so in a comment above it: `<!-- from: the talk -->`; with `(kubectl)` behind it,
+//! only that block's commands which begin so.
 
 use std::fs;
 use std::io::Write as _;
@@ -94,11 +95,14 @@ fn the_slides_terminals_show_what_the_commands_print() {
     let (mut found, mut elsewhere, mut wrong) = (0, Vec::new(), Vec::new());
     for path in below("slides/pages").iter().filter(|path| path.ends_with(".md")) {
         for Terminal { slide, line, from, shown } in terminals(&Document::read(path).text) {
-            if let Some(from) = from {
+            let only = from.as_deref().and_then(|from| from.split_once(" (")?.1.strip_suffix(')'));
+            if let Some(from) = &from {
                 elsewhere.push(format!("{slide} (from {from})"));
-                continue;
             }
             for command in shown {
+                if from.is_some() && only.is_none_or(|only| command.command.starts_with(only)) {
+                    continue;
+                }
                 match look_up(&command, &sources) {
                     Ok(()) => found += 1,
                     Err(lost) => {
