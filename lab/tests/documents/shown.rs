@@ -1,10 +1,13 @@
 //! What a terminal on a slide shows, looked up among what commands print.
 
-use std::fmt;
+use std::{fmt, fs};
 
 use regex::Regex;
 
+use crate::cast::transcript;
+use crate::console::blocks;
 use crate::masks::masked;
+use crate::repository::{below, english, root};
 
 /// A command, and the lines below it. A slide may leave the command out: then it is empty.
 #[derive(Debug, Clone, PartialEq)]
@@ -131,4 +134,21 @@ pub fn look_up(shown: &Shown, sources: &[Shown]) -> Result<(), Lost> {
 
 fn at(shown: &Shown, line: &str) -> usize {
     shown.lines.iter().position(|it| it == line).unwrap_or_default()
+}
+
+/// All that a test holds to be true: the documents' commands, and the recordings.
+pub fn sources() -> Vec<Shown> {
+    let mut sources = Vec::new();
+    for document in english() {
+        for step in blocks(&document).unwrap().into_iter().flat_map(|block| block.steps) {
+            // A story's output is commands, too.
+            sources.extend(commands(step.expected.iter().map(String::as_str)));
+            sources.push(Shown { command: step.command, lines: step.expected });
+        }
+    }
+    for path in below("docs/casts").iter().filter(|path| path.ends_with(".zh-TW.cast")) {
+        let text = transcript(&fs::read_to_string(root().join(path)).unwrap());
+        sources.extend(commands(text.lines().filter(|line| !line.starts_with("# "))));
+    }
+    sources
 }

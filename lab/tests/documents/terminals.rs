@@ -6,18 +6,14 @@
 //! the talk, says so in a comment above it: `<!-- from: the talk -->`; with `(kubectl)` behind it,
 //! only that block's commands which begin so.
 
-use std::fs;
 use std::io::Write as _;
-use std::path::Path;
 use std::sync::LazyLock;
 
 use regex::Regex;
 
-use crate::cast::transcript;
-use crate::console::blocks;
 use crate::markdown::split;
-use crate::repository::{Document, below, english, root};
-use crate::shown::{Lost, Shown, commands, look_up, spoken};
+use crate::repository::{Document, below};
+use crate::shown::{Lost, Shown, commands, look_up, sources, spoken};
 
 /// A terminal on a slide.
 struct Terminal {
@@ -66,27 +62,6 @@ fn terminals(page: &str) -> Vec<Terminal> {
 fn unmarked(line: &str) -> &str {
     let line = line.trim_end();
     line.strip_suffix(" ✓").or(line.strip_suffix(" ✗")).unwrap_or(line)
-}
-
-/// All that a test holds to be true: the documents' commands, and the recordings.
-fn sources() -> Vec<Shown> {
-    let mut sources = Vec::new();
-    for document in english() {
-        for step in blocks(&document).unwrap().into_iter().flat_map(|block| block.steps) {
-            // A story's output is commands, too.
-            sources.extend(commands(step.expected.iter().map(String::as_str)));
-            sources.push(Shown { command: step.command, lines: step.expected });
-        }
-    }
-    let casts = root().join("docs/casts");
-    if Path::new(&casts).is_dir() {
-        for path in below("docs/casts").iter().filter(|path| path.ends_with(".zh-TW.cast")) {
-            let text = transcript(&fs::read_to_string(root().join(path)).unwrap());
-            let told = text.lines().filter(|line| !line.starts_with("# "));
-            sources.extend(commands(told));
-        }
-    }
-    sources
 }
 
 #[test]
