@@ -3,8 +3,6 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use std::path::Path;
-use std::thread;
-use std::time::{Duration, Instant};
 
 use lab::{CniCall, CniOutput, Node, Sandbox};
 use serde_json::{Value, json};
@@ -66,21 +64,11 @@ pub fn ping(node: &Node, from: &Sandbox, to: &str) {
     from.ping(node, to).unwrap();
 }
 
-/// For as long "try again later" is taken at its word.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// A call that must succeed: on a busy machine not at once, since others may hold the lock.
+/// A call that must succeed.
 pub fn succeed(node: &Node, call: CniCall) -> CniOutput {
-    let start = Instant::now();
-    loop {
-        let output = node.cni(&call).unwrap();
-        let try_again = output.json().is_ok_and(|error| error["code"] == 11);
-        if !try_again || start.elapsed() > PATIENCE {
-            assert!(output.success(), "{call:?}\n{output:?}");
-            return output;
-        }
-        thread::sleep(Duration::from_millis(100));
-    }
+    let output = node.cni(&call).unwrap();
+    assert!(output.success(), "{call:?}\n{output:?}");
+    output
 }
 
 /// A call that must fail with this code; returns "msg: details".
