@@ -13,7 +13,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
-use ch3_identity_policy::{api, client};
+use chapter::{api, client};
 use lab::{CniCall, Node, feed};
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};

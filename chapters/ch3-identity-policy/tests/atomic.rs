@@ -9,7 +9,7 @@ mod streams;
 
 use std::time::Duration;
 
-use ch3_identity_policy::client;
+use chapter::client;
 use lab::{Kind, Node, Pod, PodSpec};
 use oracle::World;
 use oracle::random::{NAMESPACES, PODS, world};

@@ -10,7 +10,7 @@ mod scene;
 use std::path::Path;
 use std::time::Duration;
 
-use ch3_identity_policy::maps;
+use chapter::maps;
 use plugin::AGENT;
 use protected::Protected;
 use scene::{FRIENDS_ONLY, OUTSIDE, ask, eventually, reaches, run, within};

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::time::Duration;
 
-use ch3_identity_policy::maps::{PolicyKey, endpoint_map, epoch, policy_map};
+use chapter::maps::{PolicyKey, endpoint_map, epoch, policy_map};
 use lab::{InForce, Kind, Node, PATIENCE};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;

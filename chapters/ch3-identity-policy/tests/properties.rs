@@ -11,7 +11,7 @@ mod probe;
 use std::cell::RefCell;
 use std::net::Ipv4Addr;
 
-use ch3_identity_policy::{
+use chapter::{
     agent::reconcile::wanted::Wanted,
     maps::{EGRESS_ISOLATED, PolicyKey},
 };

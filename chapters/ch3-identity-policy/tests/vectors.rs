@@ -9,7 +9,7 @@ mod plugin;
 mod probe;
 
 use cases::{Case, Step, act};
-use ch3_identity_policy::client;
+use chapter::client;
 use oracle::{World, list};
 use probe::Cluster;
 use serde_json::Value;

@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use aya::maps::{Map, PerCpuArray};
-use ch3_identity_policy::maps::{self, event::Reason};
+use chapter::maps::{self, event::Reason};
 use lab::{Node, Pod, PodSpec, Sandbox};
 use serde_json::Value;
 

@@ -1,0 +1,74 @@
+//! Identities that come into use, and that nobody has any more.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, LazyLock};
+
+use super::{ANYBODY, Allowed, Verdicts};
+use crate::agent::policy::ports::PortSet;
+use crate::api::{NamedPort, SecurityLabels};
+use crate::maps::{Direction, PolicyKey};
+
+static NO_NAMES: LazyLock<BTreeSet<NamedPort>> = LazyLock::new(BTreeSet::new);
+
+impl Verdicts {
+    /// What an identity in use stands for.
+    pub fn labels(&self, id: u32) -> Option<&Arc<SecurityLabels>> {
+        self.identities.get(&id)
+    }
+
+    /// What an identity calls its ports.
+    pub(super) fn named_ports(&self, id: u32) -> &BTreeSet<NamedPort> {
+        self.identities.get(&id).map_or(&NO_NAMES, |labels| &labels.ports)
+    }
+
+    /// An identity comes into use: it is judged, and goes to where some policy is about it.
+    pub fn add_identity(&mut self, id: u32, labels: Arc<SecurityLabels>) {
+        self.policies.values_mut().for_each(|in_force| in_force.learn(id, &labels));
+        self.identities.insert(id, labels);
+        for (direction, subject) in self.subjects_about(id) {
+            let ports = self.pair(subject, direction, id);
+            let Some(verdict) = self.verdicts.get_mut(&subject) else { continue };
+            let side = &mut verdict.sides[direction as usize];
+            let anybody = side.get(&ANYBODY).map_or(PortSet::default(), |it| it.ports.clone());
+            if !ports.is_within(&anybody) {
+                side.insert(id, Allowed { ports, blocks: None });
+                self.changes.pairs.insert(PolicyKey::new(direction, subject, id));
+            }
+        }
+        self.judge(id);
+    }
+
+    /// Nobody has an identity any more.
+    pub fn remove_identity(&mut self, id: u32) {
+        for (direction, subject) in self.subjects_about(id) {
+            let Some(verdict) = self.verdicts.get_mut(&subject) else { continue };
+            if verdict.sides[direction as usize].remove(&id).is_some() {
+                self.changes.pairs.insert(PolicyKey::new(direction, subject, id));
+            }
+        }
+        for in_force in self.policies.values_mut() {
+            in_force.subjects.remove(&id);
+            in_force.peers.iter_mut().for_each(|peers| drop(peers.remove(&id)));
+        }
+        self.identities.remove(&id);
+        let verdict = self.verdicts.remove(&id).unwrap_or_default();
+        for (direction, side) in Direction::BOTH.into_iter().zip(verdict.sides) {
+            let pairs = side.into_keys().map(|peer| PolicyKey::new(direction, id, peer));
+            self.changes.pairs.extend(pairs);
+        }
+    }
+
+    /// Whose policies are about an identity, as their peer.
+    fn subjects_about(&self, id: u32) -> BTreeSet<(Direction, u32)> {
+        let mut subjects = BTreeSet::new();
+        for direction in Direction::BOTH {
+            let about = self
+                .policies
+                .values()
+                .filter(|in_force| in_force.peers[direction as usize].contains_key(&id));
+            let them = about.flat_map(|in_force| &in_force.subjects);
+            subjects.extend(them.map(|subject| (direction, *subject)));
+        }
+        subjects
+    }
+}
