@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails should panic")]
 
 mod cases;
+mod chapter;
 mod oracle;
 mod plugin;
 mod probe;

@@ -12,7 +12,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use chapter::{agent, api, maps};
+use crate::chapter::{agent, api, maps};
 
 use agent::objects::directory::{Directory, Objects};
 use agent::objects::kinds::{Namespace, NetworkPolicy, Pod};

@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use crate::chapter::maps::{self, event::Reason};
 use aya::maps::{Map, PerCpuArray};
-use chapter::maps::{self, event::Reason};
 use lab::{Node, Pod, PodSpec, Sandbox};
 use serde_json::Value;
 

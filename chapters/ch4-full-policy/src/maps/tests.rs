@@ -33,11 +33,14 @@ fn theirs(name: &str) -> Layout {
     let fields = layout.iter().map(|member| {
         let MemberAttr::Normal { offset } = member.attr else { panic!("a bit field") };
         // A union has no name: its first member's stands for it.
-        let name = member.name.filter(|name| !name.is_empty()).unwrap_or_else(|| {
-            let union: Union<'_> = btf.type_by_id(member.ty).unwrap();
-            union.iter().next().unwrap().name.unwrap()
-        });
-        (name.to_str().unwrap().to_string(), offset as usize / 8)
+        let name = match member.name.filter(|name| !name.is_empty()) {
+            Some(name) => name.to_owned(),
+            None => {
+                let union: Union<'_> = btf.type_by_id(member.ty).unwrap();
+                union.iter().next().unwrap().name.unwrap().to_owned()
+            }
+        };
+        (name.into_string().unwrap(), offset as usize / 8)
     });
     (layout.size(), fields.collect())
 }
@@ -70,11 +73,12 @@ fn structs_are_laid_out_as_in_the_programs() {
         assert_eq!(layout, theirs(name), "{name}");
     }
     // The kernel's keys begin with the prefix's length.
-    for (name, (size, fields)) in [
+    let keys: [(&str, Layout); 2] = [
         ("block_key", layout!(BlockKey: set, address)),
         ("port_key", layout!(PortKey: set, proto, reserved, port)),
-    ] {
-        let fields = fields.into_iter().map(|(field, at): (String, usize)| (field, at + 4));
+    ];
+    for (name, (size, fields)) in keys {
+        let fields = fields.into_iter().map(|(field, at)| (field, at + 4));
         let fields = [("prefixlen".to_string(), 0)].into_iter().chain(fields).collect::<Vec<_>>();
         assert_eq!((size + 4, fields), theirs(name), "{name}");
     }

@@ -2,6 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use super::*;
+use crate::api::NamedPort;
 
 const REST: Duration = Duration::from_secs(60);
 
@@ -73,16 +74,22 @@ fn when_all_numbers_are_taken_there_is_none_until_one_is_free() {
 }
 
 #[test]
-fn labels_that_differ_everywhere_count_when_a_policy_asks() {
-    let all = Labels::from([
-        ("app".to_string(), "web".to_string()),
-        ("pod-template-hash".to_string(), "5d4f".to_string()),
-    ]);
-    let names = |asked: &[&'static str]| {
-        relevant(all.clone(), &asked.iter().map(ToString::to_string).collect())
-            .into_keys()
-            .collect::<Vec<_>>()
+fn labels_that_differ_everywhere_and_names_of_ports_count_when_a_policy_asks() {
+    let port = |name: &str| NamedPort { name: name.into(), protocol: 6, number: 80 };
+    let all = SecurityLabels {
+        labels: [("app", "web"), ("pod-template-hash", "5d4f")]
+            .map(|(key, value)| (key.to_string(), value.to_string()))
+            .into(),
+        ports: [port("http"), port("metrics")].into(),
+        ..SecurityLabels::default()
     };
-    assert_eq!(names(&[]), ["app"]);
-    assert_eq!(names(&["pod-template-hash"]), ["app", "pod-template-hash"]);
+    let set = |names: &[&str]| names.iter().map(ToString::to_string).collect();
+    let count = |labels: &[&str], ports: &[&str]| {
+        let asked = Asked { labels: set(labels), ports: set(ports) };
+        let counting = relevant(all.clone(), &asked);
+        let ports = counting.ports.into_iter().map(|port| port.name);
+        counting.labels.into_keys().chain(ports).collect::<Vec<_>>()
+    };
+    assert_eq!(count(&[], &[]), ["app"]);
+    assert_eq!(count(&["pod-template-hash"], &["http"]), ["app", "pod-template-hash", "http"]);
 }

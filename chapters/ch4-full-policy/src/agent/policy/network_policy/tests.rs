@@ -7,7 +7,7 @@ fn told(spec: &str) -> String {
     let text = format!("{{metadata: {{name: p, namespace: x}}, spec: {spec}}}");
     let policy: NetworkPolicy = serde_saphyr::from_str(&text).unwrap();
     let policy = Policy::read(&policy);
-    assert!(policy.ingress && policy.egress, "it isolates its namespace");
+    assert!(policy.ingress.is_some() && policy.egress.is_some(), "it isolates its namespace");
     policy.not_enforced.join("\n")
 }
 

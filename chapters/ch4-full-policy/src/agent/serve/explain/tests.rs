@@ -12,16 +12,17 @@ fn pod(text: &str) -> FlowEnd {
     let pairs = words.filter_map(|word| word.split_once('='));
     let labels = pairs.map(|(key, value)| (key.into(), value.into())).collect();
     let namespace_labels = Labels::from([("team".into(), namespace.clone())]);
-    let labels = Some(SecurityLabels { namespace, namespace_labels, labels });
-    FlowEnd { name: name.into(), identity: 256, labels }
+    let labels =
+        Some(SecurityLabels { namespace, namespace_labels, labels, ..SecurityLabels::default() });
+    FlowEnd { name: name.into(), identity: 256, address: None, labels }
 }
 
 fn world() -> FlowEnd {
-    FlowEnd { name: "world".into(), identity: WORLD, labels: None }
+    FlowEnd { name: "world".into(), identity: WORLD, address: None, labels: None }
 }
 
 fn host() -> FlowEnd {
-    FlowEnd { name: "host".into(), identity: HOST, labels: None }
+    FlowEnd { name: "host".into(), identity: HOST, address: None, labels: None }
 }
 
 /// A policy of namespace `a`: name and spec.
@@ -41,7 +42,7 @@ fn check(
     names: &str,
 ) {
     let policies: Vec<_> = policies.iter().map(|(name, spec)| policy(name, spec)).collect();
-    let it = explain(&policies, &source, &destination);
+    let it = explain(&policies, &source, &destination, None);
     assert_eq!(it.allowed, allowed, "{it:#?}");
     assert_eq!(it.isolated_by, isolated_by, "{it:#?}");
     let said = [it.nearest_miss.unwrap_or_default(), it.allowed_by.join(", "), it.why].join("\n");
