@@ -29,6 +29,8 @@ pub const DEADLINE: Duration = Duration::from_secs(30);
 pub struct Cluster {
     serving: BTreeMap<String, Serving>,
     servers: Servers,
+    /// On which whoever serves listens.
+    pub ports: Vec<u16>,
     pub places: BTreeMap<String, Place>,
     pub node: Node,
 }
@@ -43,6 +45,7 @@ impl Cluster {
         let mut cluster = Self {
             serving: BTreeMap::new(),
             servers: Servers::start(),
+            ports: PORTS.into(),
             places: BTreeMap::from([("node".into(), Place::node())]),
             node,
         };
@@ -70,7 +73,8 @@ impl Cluster {
         self.start(spec);
     }
 
-    fn start(&mut self, spec: PodSpec) {
+    /// Runs such a pod, which serves.
+    pub fn start(&mut self, spec: PodSpec) {
         let name = format!("{}/{}", spec.namespace, spec.name);
         let pod = self.node.run_pod(spec).unwrap();
         self.serve(&name, Place::new(pod.sandbox.unwrap(), pod.ip.unwrap()));
@@ -78,7 +82,7 @@ impl Cluster {
 
     /// Opens servers in some place, by which name they answer.
     pub fn serve(&mut self, name: &str, place: Place) {
-        let sockets = place.enter(&self.node, Sockets::open);
+        let sockets = place.enter(&self.node, || Sockets::open(&self.ports));
         self.serving.insert(name.into(), self.servers.serve(name, sockets));
         self.places.insert(name.into(), place);
     }

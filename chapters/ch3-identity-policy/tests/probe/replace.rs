@@ -15,6 +15,8 @@ impl Cluster {
             if object.kind == Kind::Pod && !self.places.contains_key(&name) {
                 let mut spec = PodSpec::new(&object.name).namespace(&object.namespace);
                 spec.labels = object.labels().unwrap();
+                spec.containers = object.containers("containers").unwrap();
+                spec.init_containers = object.containers("initContainers").unwrap();
                 self.start(spec);
             } else {
                 self.node.apply_objects(std::slice::from_ref(object)).unwrap();
