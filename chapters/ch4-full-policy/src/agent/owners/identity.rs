@@ -50,12 +50,14 @@ pub struct Asked {
     pub ports: BTreeSet<String>,
 }
 
+// #region relevant
 /// What counts of all that a policy could ask about.
 pub fn relevant(mut labels: SecurityLabels, asked: &Asked) -> SecurityLabels {
     labels.labels.retain(|key, _| !is_unique(key) || asked.labels.contains(key));
     labels.ports.retain(|port| asked.ports.contains(&port.name));
     labels
 }
+// #endregion relevant
 
 /// A name for people.
 pub fn name(id: u32) -> Option<&'static str> {
