@@ -3,7 +3,7 @@
 # shellcheck disable=SC2034  # the scripts that source this use them
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-# The oldest kernel that does all three chapters: the BPF ring buffer came with 5.8.
+# The oldest kernel that does all chapters: the BPF ring buffer came with 5.8.
 OLDEST_KERNEL=5.8
 cd "$ROOT" || exit
 
