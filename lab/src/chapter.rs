@@ -60,8 +60,7 @@ pub fn agent(chapter: &str, profile: Profile) -> Result<Option<PathBuf>> {
 fn programs(chapter: &str, profile: Profile) -> Result<Programs> {
     let folder = folder(chapter)?;
     let package = folder.file_name().unwrap_or_default().to_string_lossy();
-    let has_agent = folder.join("src/ebpf-agent.rs").exists();
-    let agent = format!("{chapter}-agent");
+    let has_agent = folder.join("src/bin/ebpf-agent.rs").exists();
     let mut cargo = as_caller(Command::new("cargo"))?;
     // Set under `cargo test`, and asked for by ring's build script: it would be built anew by turns.
     let of_test =
@@ -79,7 +78,7 @@ fn programs(chapter: &str, profile: Profile) -> Result<Programs> {
             .args(["--bin", &package])
             .env("RUSTFLAGS", "-C target-feature=+crt-static"),
     };
-    cargo.args(has_agent.then_some(["--bin", &agent]).iter().flatten());
+    cargo.args(has_agent.then_some(["--bin", "ebpf-agent"]).iter().flatten());
     // Who looks on sees what is being built; a log would be full of it.
     cargo.args((!io::stderr().is_terminal()).then_some("--quiet"));
     let output = cargo
@@ -98,7 +97,7 @@ fn programs(chapter: &str, profile: Profile) -> Result<Programs> {
         its.find_map(|it| it["executable"].as_str().map(PathBuf::from))
     };
     let plugin = program(&package).with_context(|| format!("chapter {chapter} has no plugin"))?;
-    Ok(Programs { plugin, agent: program(&agent) })
+    Ok(Programs { plugin, agent: program("ebpf-agent") })
 }
 
 /// Builds a chapter and installs it on a node.
