@@ -86,8 +86,7 @@ pub fn look_up(source: &FlowEnd, destination: &FlowEnd, wish: Option<Wish>) -> R
     if !live.allowed {
         live.entries.clear();
     }
-    let is_some = live.allowed && wish.is_none() && !ports.is_all();
-    live.ports = is_some.then(|| ports.to_string());
+    live.ports = (live.allowed && wish.is_none() && !ports.is_all()).then(|| ports.to_string());
     Ok(live)
 }
 
