@@ -154,6 +154,11 @@ fn r21_ranges_that_overlap_are_a_union() {
         &[(ALL_B, low), ("", high)],
         &format!("{b}\n z/a,192.0.2.2 yes 53/TCP,100/TCP,200/TCP no 1/TCP,201/TCP"),
     );
+    let inner = "[{ port: 53, endPort: 80 }]";
+    world.each_way(
+        &[("", inner), (ALL_B, "[{ port: 1, endPort: 200 }]"), (ALL_B, inner)],
+        "x/b yes 1/TCP,53/TCP,80/TCP,81/TCP,200/TCP no 201/TCP\n z/a yes 53/TCP,80/TCP no 1/TCP,81/TCP",
+    );
     let touching = "[{ port: 53, endPort: 79 }, { port: 80, endPort: 81 }]";
     world.each_way(
         &[(ALL_B, touching), (ALL_B, "[{ port: 79, protocol: UDP, endPort: 80 }]")],
