@@ -17,6 +17,14 @@ pub const PORTS: [u16; 12] = [1, 53, 79, 80, 81, 82, 100, 200, 201, 8080, 32767,
 pub const NODE: &str = "10.13.0.1";
 pub const OUTSIDE: &str = "192.0.2.2";
 
+/// Where Services' addresses are.
+const SERVICES: &str = "10.96.";
+
+/// Peers: pods labelled b of all namespaces, all of namespace z, all pods.
+pub const ALL_B: &str = "{ podSelector: { matchLabels: { pod: b } }, namespaceSelector: {} }";
+pub const ALL_Z: &str = "{ namespaceSelector: { matchLabels: { ns: z } } }";
+pub const ALL_PODS: &str = "{ namespaceSelector: {} }";
+
 /// The pods that most tests need, somebody outside, and the node; all of them serve.
 pub struct World {
     pub cluster: Cluster,
@@ -68,32 +76,56 @@ impl World {
     /// x/b,z/a > x/a  yes 80/TCP,81/TCP  no 80/UDP,ICMP
     /// ```
     ///
-    /// Nothing but these is tried. OTHER is a protocol without ports. The node reaches every pod, and
-    /// whatever else listens: so it is known that who is not reached would have answered.
+    /// Nothing but these is tried. OTHER is a protocol without ports. The node reaches whatever listens:
+    /// so it is known that who is not reached would have answered. Of a Service the table must say
+    /// who reaches it.
     #[track_caller]
     pub fn expect(&self, table: &str) {
         let mut expected = BTreeMap::new();
         for line in table.lines().map(str::trim).filter(|line| !line.is_empty()) {
             let words: Vec<_> = line.split_whitespace().collect();
-            let [sources, ">", target, verdicts @ ..] = &words[..] else { panic!("{line:?}") };
-            for verdict in verdicts.chunks(2) {
-                let [yes_or_no, ports] = verdict else { panic!("{line:?}") };
-                let is_allowed = match *yes_or_no {
-                    "yes" => true,
-                    "no" => false,
-                    _ => panic!("{line:?}"),
-                };
-                for (protocol, port) in ports.split(',').map(read_port) {
-                    let attempt = |from: &str| Attempt::new(from, target, protocol, port);
-                    for source in sources.split(',') {
-                        let before = expected.insert(attempt(source), is_allowed);
-                        assert!(before.is_none_or(|it| it == is_allowed), "{line:?}: said twice");
-                    }
-                    expected.insert(attempt("node"), true);
+            let [sources, ">", targets, verdicts @ ..] = &words[..] else { panic!("{line:?}") };
+            for (target, (port, is_allowed)) in
+                targets.split(',').flat_map(|target| ports(verdicts).map(move |it| (target, it)))
+            {
+                for source in sources.split(',') {
+                    let attempt = Attempt::new(source, target, port.0, port.1);
+                    let before = expected.insert(attempt, is_allowed);
+                    assert!(before.is_none_or(|it| it == is_allowed), "{line:?}: said twice");
+                }
+                if !target.starts_with(SERVICES) {
+                    expected.insert(Attempt::new("node", target, port.0, port.1), true);
                 }
             }
         }
+        for denied in expected.iter().filter(|it| !it.1).map(|it| it.0) {
+            let is_same = |it: &Attempt| {
+                (&it.to, it.protocol, it.port) == (&denied.to, denied.protocol, denied.port)
+            };
+            let is_answered = expected.iter().any(|(it, allowed)| *allowed && is_same(it));
+            assert!(is_answered, "{denied}: does it answer anybody?");
+        }
         self.cluster.verify(&expected);
+    }
+
+    /// Asserts what rules about x/a allow, each as its peers and its ports, first for ingress and then for
+    /// egress. The lines of the table begin with the other end: `x/b yes 80/TCP no 81/TCP`.
+    #[track_caller]
+    pub fn each_way(&mut self, rules: &[(&str, &str)], table: &str) {
+        for (types, field, peers) in [("Ingress", "ingress", "from"), ("Egress", "egress", "to")] {
+            let rule =
+                |(who, ports): &(&str, &str)| format!("{{ {peers}: [{who}], ports: {ports} }}");
+            let rules: Vec<_> = rules.iter().map(rule).collect();
+            self.on_a(&format!("policyTypes: [{types}], {field}: [{}]", rules.join(", ")));
+            let line = |line: &str| {
+                let (who, verdicts) = line.trim().split_once(' ').unwrap();
+                match types {
+                    "Ingress" => format!("{who} > x/a {verdicts}\n"),
+                    _ => format!("x/a > {who} {verdicts}\n"),
+                }
+            };
+            self.expect(&table.lines().map(line).collect::<String>());
+        }
     }
     // #endregion expect
 
@@ -136,6 +168,14 @@ pub fn container(ports: &[&str]) -> Value {
 /// A spec about pods of this label.
 pub fn about(pod: &str, spec: &str) -> String {
     format!("{{ podSelector: {{ matchLabels: {{ pod: {pod} }} }}, {spec} }}")
+}
+
+/// `yes 80/TCP no 81/TCP,ICMP`: each port, and whether it is open.
+fn ports<'a>(verdicts: &'a [&'a str]) -> impl Iterator<Item = ((Protocol, u16), bool)> + 'a {
+    verdicts.chunks(2).flat_map(|verdict| {
+        let [is_allowed @ ("yes" | "no"), ports] = verdict else { panic!("{verdict:?}") };
+        ports.split(',').map(|port| (read_port(port), *is_allowed == "yes"))
+    })
 }
 
 fn read_port(port: &str) -> (Protocol, u16) {
