@@ -112,9 +112,9 @@ api_server_comes() {
   installed
   [ "$(agent_pid)" = "$before" ]
   cp "$PLUGIN_CH3" "$BATS_TEST_TMPDIR/plugin"
-  cat "$(dirname "$PLUGIN_CH3")/ebpf-agent" - <<<another >"$BATS_TEST_TMPDIR/ebpf-agent"
+  cat "$PLUGIN_CH3-agent" - <<<another >"$BATS_TEST_TMPDIR/plugin-agent"
   node/install ch3 "$BATS_TEST_TMPDIR/plugin"
-  cmp "$BATS_TEST_TMPDIR/ebpf-agent" "/proc/$(agent_pid)/exe"
+  cmp "$BATS_TEST_TMPDIR/plugin-agent" "/proc/$(agent_pid)/exe"
 }
 
 @test "an agent that hangs is restarted" {

@@ -12,6 +12,7 @@ use nix::net::if_::{if_indextoname, if_nametoindex};
 
 use crate::netlink::{self, Netlink};
 
+mod beside;
 mod first;
 mod load;
 mod log;

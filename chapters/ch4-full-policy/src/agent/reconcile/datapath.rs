@@ -57,6 +57,11 @@ impl Datapath {
         endpoint.is_some() && endpoint.as_ref() == wanted.endpoints.get(&address)
     }
 
+    /// Nobody has written policies yet, though there are endpoints.
+    pub fn is_new(&self) -> bool {
+        self.policy.is_empty() && !self.endpoints.is_empty()
+    }
+
     /// How many entries of each map count.
     pub fn sizes(&self) -> [usize; 2] {
         [

@@ -9,7 +9,7 @@ use nix::net::if_::if_nametoindex;
 
 use crate::agent::objects::key::Name;
 use crate::agent::owners::local::LocalEndpoint;
-use crate::tc;
+use crate::tc::{self, Programs};
 
 /// Veths whose filters are to be looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,8 +65,14 @@ impl Filters {
         }
         let programs = tc::programs();
         let mut faults = BTreeMap::new();
-        let mut doubtful: BTreeSet<_> =
-            self.bridges.iter().copied().filter(|bridge| veths.has(*bridge)).collect();
+        for bridge in self.bridges.iter().filter(|bridge| veths.has(**bridge)) {
+            let Some(name) = tc::link_name(*bridge) else { continue };
+            let programs = programs.as_ref().map_err(|error| anyhow!("{error:#}"));
+            if let Err(error) = programs.and_then(|programs| mend_bridge(programs, &name)) {
+                let fault = format!("egress to the node and the world is not judged: {error:#}");
+                faults.insert(name.as_str().into(), fault);
+            }
+        }
         for (link, endpoint) in endpoints {
             // Each try makes news, which must not make the next one.
             let known = self.faults.get(link).filter(|_| *veths != Veths::All);
@@ -79,7 +85,11 @@ impl Filters {
             let mended = programs.and_then(|programs| {
                 ensure_named(endpoint.new.ifindex, link)?;
                 let bridge = tc::bridge_of(link)?;
-                doubtful.extend(self.bridges.insert(bridge).then_some(bridge));
+                // First: our from_pod leaves to the bridge what another one would have dropped.
+                if !self.bridges.contains(&bridge) {
+                    mend_bridge(programs, &tc::link_name(bridge).context("its bridge is gone")?)?;
+                    self.bridges.insert(bridge);
+                }
                 programs.mend_veth(link)
             });
             match mended {
@@ -93,19 +103,6 @@ impl Filters {
                 }
             }
         }
-        for bridge in doubtful {
-            let Some(name) = tc::link_name(bridge) else { continue };
-            let programs = programs.as_ref().map_err(|error| anyhow!("{error:#}"));
-            match programs.and_then(|programs| programs.mend_bridge(&name)) {
-                Ok(true) => tracing::warn!("{name} had another filter or none: attached"),
-                Ok(false) => {}
-                Err(error) => {
-                    let fault =
-                        format!("egress to the node and the world is not judged: {error:#}");
-                    faults.insert(name.as_str().into(), fault);
-                }
-            }
-        }
         self.bridges.retain(|bridge| tc::link_name(*bridge).is_some());
         self.faults = faults;
     }
@@ -115,6 +112,13 @@ impl Filters {
     pub fn faults(&self) -> &BTreeMap<Name, String> {
         &self.faults
     }
+}
+
+fn mend_bridge(programs: &Programs, bridge: &str) -> Result<()> {
+    if programs.mend_bridge(bridge)? {
+        tracing::warn!("{bridge} had another filter or none: attached");
+    }
+    Ok(())
 }
 
 /// DEL looks for the host end by its name.

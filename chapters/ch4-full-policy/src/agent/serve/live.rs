@@ -86,7 +86,7 @@ pub fn look_up(source: &FlowEnd, destination: &FlowEnd, wish: Option<Wish>) -> R
     if !live.allowed {
         live.entries.clear();
     }
-    live.ports = (wish.is_none() && !ports.is_all()).then(|| ports.to_string());
+    live.ports = (live.allowed && wish.is_none() && !ports.is_all()).then(|| ports.to_string());
     Ok(live)
 }
 
