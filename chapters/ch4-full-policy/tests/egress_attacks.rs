@@ -13,7 +13,7 @@ mod raw;
 #[path = "../../ch3-identity-policy/tests/scene/mod.rs"]
 mod scene;
 
-use hand::{Hand, MORE, SERVICE, datagram, with_content};
+use hand::{Hand, MORE, SERVICE, datagram};
 use raw::{UDP, ip};
 use scene::OUTSIDE;
 
@@ -30,7 +30,7 @@ fn a_denied_question_invites_no_answer() {
     s.policy("client", SERVER_ONLY);
     // An honest question through a Service, whose answer comes.
     assert!(s.reaches_pod(&s.server, (SERVICE, 80)));
-    assert!(s.is_reached_from((SERVICE, 80), 5000), "the connection is known by what was asked");
+    assert!(s.is_answered(&s.server, 80, 5000), "the connection is known by what was asked");
     for (what, to) in [("direct", (OUTSIDE, 53)), ("by a Service", (SERVICE, 53))] {
         assert!(!s.reaches_outside(5001, to), "{what}");
         assert!(!s.is_reached_from(to, 5001), "{what}");
@@ -108,8 +108,8 @@ fn one_source_port_for_two_services_grants_the_allowed_one_only() {
         assert!(!s.reaches_pod(&s.other, (SERVICE, 81)));
         assert!(!s.is_reached_from((SERVICE, 81), 5000));
         assert!(s.reaches_pod(&s.server, (SERVICE, 80)));
-        assert!(s.is_reached_from((SERVICE, 80), 5000));
+        assert!(s.is_answered(&s.server, 80, 5000));
+        assert!(!s.is_answered(&s.other, 80, 5000));
         assert!(!s.is_reached_from((SERVICE, 81), 5000));
     }
-    let _ = with_content;
 }

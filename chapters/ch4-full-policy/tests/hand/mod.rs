@@ -14,6 +14,8 @@ use crate::scene::{OUTSIDE, UPLINK, outside};
 /// The pods' gateway, and what they take for a Service.
 pub const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 13, 0, 1);
 pub const SERVICE: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 10);
+/// The node's address outside.
+pub const NODE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 /// More fragments follow.
 pub const MORE: u16 = 0x2000;
 
@@ -101,9 +103,15 @@ impl Hand {
         frame(mac(if is_pod { to } else { GATEWAY }), mac(ip(pod)), 0x0800, &packet)
     }
 
-    /// What somebody outside sends to the client, under any address.
-    pub fn from_outside(&self, source: Ipv4Addr, protocol: u8, payload: &[u8]) -> Vec<u8> {
-        let packet = ipv4(source, ip(&self.client), protocol, (&[], 0), payload);
+    /// What somebody outside sends, under any address.
+    pub fn from_outside(
+        &self,
+        source: Ipv4Addr,
+        to: Ipv4Addr,
+        protocol: u8,
+        payload: &[u8],
+    ) -> Vec<u8> {
+        let packet = ipv4(source, to, protocol, (&[], 0), payload);
         frame(UPLINK, [2, 0, 0, 0, 0, 9], 0x0800, &packet)
     }
 
@@ -149,10 +157,28 @@ impl Hand {
         self.arrives(&client, &self.outside, &frame, &content)
     }
 
+    /// The server sends the client a datagram: does it arrive?
+    pub fn is_answered(&self, pod: &Pod, from: u16, to: u16) -> bool {
+        let (payload, content) = datagram(from, to);
+        let frame = self.from(pod, ip(&self.client), UDP, 0, &payload);
+        let sandbox = |pod: &Pod| pod.sandbox.clone().unwrap();
+        self.arrives(&sandbox(pod), &sandbox(&self.client), &frame, &content)
+    }
+
+    /// Somebody outside answers what came from the node's address, as it is for the world: does it
+    /// arrive with the client?
+    pub fn is_answered_from_outside(&self, from: u16, to: u16) -> bool {
+        self.is_reached((OUTSIDE, from), (NODE, to))
+    }
+
     /// Somebody outside sends the client a datagram under this address: does it arrive?
     pub fn is_reached_from(&self, from: (Ipv4Addr, u16), port: u16) -> bool {
-        let (payload, content) = datagram(from.1, port);
-        let frame = self.from_outside(from.0, UDP, &payload);
+        self.is_reached(from, (ip(&self.client), port))
+    }
+
+    fn is_reached(&self, from: (Ipv4Addr, u16), to: (Ipv4Addr, u16)) -> bool {
+        let (payload, content) = datagram(from.1, to.1);
+        let frame = self.from_outside(from.0, to.0, UDP, &payload);
         self.arrives(&self.outside, &self.client.sandbox.clone().unwrap(), &frame, &content)
     }
 }
