@@ -57,9 +57,13 @@ impl Datapath {
         endpoint.is_some() && endpoint.as_ref() == wanted.endpoints.get(&address)
     }
 
-    /// Nobody has written policies yet, though there are endpoints.
-    pub fn is_new(&self) -> bool {
-        self.policy.is_empty() && !self.endpoints.is_empty()
+    /// The identities by address, if nobody has written our policies yet: another chapter has.
+    pub fn numbers_of_another_chapter(&self) -> BTreeMap<Ipv4Addr, u32> {
+        let endpoints = self.endpoints.iter().filter(|_| self.policy.is_empty());
+        let number = |(address, entry): (&Ipv4Addr, &EndpointEntry)| {
+            Some((*address, entry.versions.at(self.epoch)?.identity))
+        };
+        endpoints.filter_map(number).collect()
     }
 
     /// How many entries of each map count.
