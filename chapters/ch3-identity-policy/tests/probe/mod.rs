@@ -154,6 +154,11 @@ impl Cluster {
     }
     // #endregion settle
 
+    /// Has a token come to some server, answered or not?
+    pub fn has_arrived(&self, token: u64) -> bool {
+        self.servers.arrived.has(token)
+    }
+
     /// The addresses in `endpoint_map`, and whether they are of this node.
     pub fn endpoint_map(&self) -> BTreeMap<String, bool> {
         self.settle();
