@@ -100,6 +100,9 @@ fn r64_from_outside_behind_the_nodes_address_is_the_world_and_never_the_node() {
     let from = |block: &str| format!("ingress: [{{ from: [{{ ipBlock: {{ cidr: {block} }} }}] }}]");
     world.on_a(&from("10.13.0.1/32"));
     world.expect("192.0.2.2 > 192.0.2.1 yes 201/TCP");
+    // Its answer goes to the node's address, and is no question of a pod that may ask nothing.
+    world.on_a(&format!("policyTypes: [Ingress, Egress], {}", from("10.13.0.1/32")));
+    world.expect("192.0.2.2 > 192.0.2.1 yes 201/TCP");
     // It carries the node's address, and the node always reaches its pods.
     world.on_a(&from("192.0.2.0/24"));
     let refused = |world: &World| {
