@@ -120,8 +120,10 @@ fn r64_from_outside_behind_the_nodes_address_is_the_world_and_never_the_node() {
     world.expect("node > x/a yes 8080/TCP");
     // With `externalTrafficPolicy: Local` the pod sees the client.
     services(&world.cluster, &[format!("192.0.2.1:201/TCP > {a}:8080")]);
-    world.on_a(&from("192.0.2.2/32"));
-    world.expect("192.0.2.2 > 192.0.2.1 yes 201/TCP");
+    for types in ["Ingress", "Ingress, Egress"] {
+        world.on_a(&format!("policyTypes: [{types}], {}", from("192.0.2.2/32")));
+        world.expect("192.0.2.2 > 192.0.2.1 yes 201/TCP");
+    }
     world.on_a(&from("10.13.0.1/32"));
     assert!(refused(&world));
 }

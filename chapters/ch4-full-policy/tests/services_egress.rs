@@ -93,21 +93,31 @@ fn r56_a_cluster_ip_that_one_backend_opens_does_not_open_the_other_ones_target_p
 #[test]
 fn r57_a_service_whose_backend_is_the_node_needs_its_address_and_port() {
     let mut world = World::new();
-    // As `kubernetes.default` is.
-    services(&world.cluster, &["10.96.0.10:80/TCP > 192.0.2.1:8080".into()]);
+    // As `kubernetes.default` is; by UDP it can be seen what gets there without an answer.
+    services(
+        &world.cluster,
+        &[
+            "10.96.0.10:80/TCP > 192.0.2.1:8080".into(),
+            "10.96.0.10:80/UDP > 10.13.0.1:8080".into(),
+        ],
+    );
+    let node = "{ ipBlock: { cidr: 192.0.2.1/32 } }, { ipBlock: { cidr: 10.13.0.1/32 } }";
+    let others = "{ ipBlock: { cidr: 0.0.0.0/0, except: [192.0.2.1/32, 10.13.0.1/32] } }";
     for (to, is_open) in [
-        ("[{ ipBlock: { cidr: 192.0.2.1/32 } }]", true),
-        ("[]", true),
-        ("[{ ipBlock: { cidr: 10.96.0.0/16 } }]", false),
-        ("[{ ipBlock: { cidr: 192.0.2.0/24, except: [192.0.2.1/32] } }]", false),
-        ("[{ podSelector: {}, namespaceSelector: {} }]", false),
+        (node, true),
+        ("", true),
+        ("{ ipBlock: { cidr: 10.96.0.0/16 } }", false),
+        (others, false),
+        ("{ podSelector: {}, namespaceSelector: {} }", false),
     ] {
         let verdict = if is_open { "yes" } else { "no" };
-        for (port, verdict) in [("8080", verdict), ("80", "no")] {
+        for (port, verdict) in [(8080, verdict), (80, "no")] {
+            let ports = format!("[{{ port: {port} }}, {{ port: {port}, protocol: UDP }}]");
             world.on_a(&format!(
-                "policyTypes: [Egress], egress: [{{ to: {to}, ports: [{{ port: {port} }}] }}]"
+                "policyTypes: [Egress], egress: [{{ to: [{to}], ports: {ports} }}]"
             ));
-            world.expect(&format!("{Z_A} 80/TCP\n x/a > 10.96.0.10 {verdict} 80/TCP"));
+            let table = format!("{Z_A} 80/TCP,80/UDP\n x/a > 10.96.0.10 {verdict} 80/TCP,80/UDP");
+            world.expect(&table);
         }
     }
 }
