@@ -27,7 +27,7 @@ static __always_inline int judge_known(const struct ct_entry *known, const struc
 	 * to_pod knows which. */
 	if (!opener && question.src_id > ID_WORLD)
 		return FORWARDED;
-	if (known->flags & CT_TRANSLATED) {
+	if (question.egress && known->flags & CT_TRANSLATED) {
 		question.daddr = known->target;
 		question.dport = known->target_port;
 		answerer = endpoint_at(known->target, epoch);

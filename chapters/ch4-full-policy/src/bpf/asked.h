@@ -18,6 +18,7 @@ struct asked {
 	__be32 daddr;
 	__be16 dport;
 	__u16 reserved;
+	__u32 token; /* of the packets that ask for it */
 };
 
 struct {
@@ -34,14 +35,22 @@ static __always_inline bool is_asked(const struct asked *asked, const struct pac
 }
 
 /* #region asked */
-/* Of a packet whose verdict falls later. To look costs less than to write. */
-static __always_inline void ask(const struct packet *packet)
+/* Of a packet whose verdict falls later. It takes a token along, since another one may ask for
+ * something else meanwhile; in skb->priority, which nobody uses on the way. To look costs less than
+ * to write. */
+static __always_inline void ask(struct __sk_buff *skb, const struct packet *packet)
 {
 	struct asked_key key = { packet->saddr, packet->sport, packet->proto, 0 };
-	struct asked asked = { packet->daddr, packet->dport, 0 };
+	struct asked asked = { packet->daddr, packet->dport, 0, bpf_get_prandom_u32() | 1 };
+	struct asked *known = bpf_map_lookup_elem(&asked_map, &key);
 
-	if (packet->opens && !is_asked(bpf_map_lookup_elem(&asked_map, &key), packet))
+	if (!packet->opens)
+		return;
+	if (is_asked(known, packet))
+		asked.token = known->token;
+	else
 		bpf_map_update_elem(&asked_map, &key, &asked, BPF_ANY);
+	skb->priority = asked.token;
 }
 
 /* The packet is allowed. If it was asked for by another address, so are its answers: as long as the
@@ -50,9 +59,9 @@ static __always_inline void grant(struct __sk_buff *skb, const struct packet *pa
 				  __u32 src_id, const struct endpoint *src, __u32 epoch)
 {
 	struct asked_key key = { packet->saddr, packet->sport, packet->proto, 0 };
-	struct asked *asked = bpf_map_lookup_elem(&asked_map, &key);
+	struct asked *asked = skb->priority ? bpf_map_lookup_elem(&asked_map, &key) : NULL;
 
-	if (!asked || is_asked(asked, packet))
+	if (!asked || asked->token != skb->priority || is_asked(asked, packet))
 		return;
 	struct packet question = *packet;
 	struct ct_entry *entry;

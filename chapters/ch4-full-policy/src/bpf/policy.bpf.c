@@ -11,6 +11,7 @@
 /* Macros are not in the kernel's BTF, from which vmlinux.h is made. */
 #define TC_ACT_OK 0
 #define TC_ACT_SHOT 2
+#define AF_INET 2
 #define INADDR_UNSPEC_GROUP 0xe0000000 /* 224.0.0.0: multicast and what is above */
 
 #include "answers.h"
@@ -99,7 +100,7 @@ static __always_inline int judge_to_pod(struct __sk_buff *skb, const struct pack
 		return reason;
 	if (remember(skb, packet, table_of(src, dst), *src_id, src, dst, true))
 		tell(skb, packet, HOOK_TO_POD, *src_id, *dst_id, FORWARDED);
-	if (egress && src)
+	if (src)
 		grant(skb, packet, *src_id, src, epoch);
 	return FORWARDED;
 }
@@ -122,10 +123,23 @@ int to_pod(struct __sk_buff *skb)
 	return TC_ACT_OK;
 }
 
+/* Is it for an address of the node? There it may hide somebody who has asked: see to_node. */
+static __always_inline bool is_nodes(struct __sk_buff *skb, const struct packet *packet)
+{
+	struct bpf_fib_lookup fib = {
+		.family = AF_INET,
+		.ifindex = packet->ifindex,
+		.ipv4_src = packet->saddr,
+		.ipv4_dst = packet->daddr,
+	};
+
+	return bpf_fib_lookup(skb, &fib, sizeof(fib), 0) == BPF_FIB_LKUP_RET_NOT_FWDED;
+}
+
 /* #region from_pod */
 static __always_inline int judge_from_pod(struct __sk_buff *skb, const struct packet *packet,
 					  __u32 epoch, __u32 *src_id, __u32 *dst_id,
-					  bool *undecided)
+					  __u32 *mark)
 {
 	struct endpoint *src = own_endpoint(packet, packet->saddr, epoch);
 	struct endpoint *dst = endpoint_at(packet->daddr, epoch);
@@ -137,15 +151,19 @@ static __always_inline int judge_from_pod(struct __sk_buff *skb, const struct pa
 	if (packet->to_group || bpf_ntohl(packet->daddr) >= INADDR_UNSPEC_GROUP)
 		return DROP_GROUP;
 
+	bool egress = src->flags & EGRESS_ISOLATED;
 	int reason = judge_answer(packet, dst, src, src, epoch);
 
-	if (reason != NO_ANSWER)
+	/* A fragment may wait until the policies are others. And if the node has forgotten the question,
+	 * it may take the answer for one, and lead it through a Service. */
+	if (reason != NO_ANSWER) {
+		if ((egress || packet->fragment) && !dst && !is_nodes(skb, packet))
+			*mark = MARK_AGAIN;
 		return reason;
+	}
 	if (packet->is_error)
 		return related(skb, packet, HOOK_FROM_POD, src, epoch);
-	bool egress = src->flags & EGRESS_ISOLATED;
-
-	*undecided = egress;
+	*mark = egress ? MARK_UNDECIDED : packet->fragment ? MARK_AGAIN : 0;
 	if (packet->follows)
 		return FORWARDED; /* or not, as its first one: the bridge puts them together */
 
@@ -157,12 +175,16 @@ static __always_inline int judge_from_pod(struct __sk_buff *skb, const struct pa
 			return reason;
 	}
 	if (egress) {
-		ask(packet);
+		ask(skb, packet);
 		return FORWARDED;
 	}
 	/* Towards a pod of this node its to_pod reports. */
-	if (remember(skb, packet, table_of(src, src), *src_id, src, dst, *dst_id == ID_WORLD))
+	if (remember(skb, packet, table_of(src, src), *src_id, src, dst, *dst_id == ID_WORLD)) {
 		tell(skb, packet, HOOK_FROM_POD, *src_id, *dst_id, FORWARDED);
+		/* Where a Service leads it is asked once it is isolated. */
+		ask(skb, packet);
+		*mark = MARK_AGAIN;
+	}
 	return FORWARDED;
 }
 /* #endregion from_pod */
@@ -171,8 +193,7 @@ SEC("tc")
 int from_pod(struct __sk_buff *skb)
 {
 	struct packet packet = {};
-	__u32 src_id = 0, dst_id = 0, epoch = current_epoch();
-	bool undecided = false;
+	__u32 src_id = 0, dst_id = 0, mark = 0, epoch = current_epoch();
 	int reason = parse(skb, &packet);
 
 	if (!reason && !packet.proto) {
@@ -181,10 +202,10 @@ int from_pod(struct __sk_buff *skb)
 		reason = DROP_SPOOFED;
 	}
 	if (!reason)
-		reason = judge_from_pod(skb, &packet, epoch, &src_id, &dst_id, &undecided);
+		reason = judge_from_pod(skb, &packet, epoch, &src_id, &dst_id, &mark);
 	if (reason)
 		return drop(skb, &packet, HOOK_FROM_POD, src_id, dst_id, reason);
-	skb->mark = mark_of(src_id, epoch) | (undecided ? MARK_UNDECIDED : 0);
+	skb->mark = mark_of(src_id, epoch) | mark;
 	return TC_ACT_OK;
 }
 
@@ -203,16 +224,24 @@ static __always_inline int judge_to_node(struct __sk_buff *skb, const struct pac
 	if (dst && dst->ifindex)
 		return FORWARDED; /* its to_pod decides; here is a copy (promiscuous), or a detour */
 	bool egress = !src || src->flags & EGRESS_ISOLATED;
-	int reason = judge_opening(skb, packet, *src_id, *dst_id, egress, false, true, epoch);
 
+	if (!is_marked(skb)) /* somebody took the mark away: what is it? */
+		return src && egress ? DROP_SPOOFED : FORWARDED;
+	int reason = src ? judge_answer(packet, dst, src, src, epoch) : NO_ANSWER;
+	bool answers = reason != NO_ANSWER;
+
+	if (!answers)
+		reason = judge_opening(skb, packet, *src_id, *dst_id, egress, false, true, epoch);
 	if (reason)
 		return reason;
-	skb->mark &= ~MARK_UNDECIDED;
-	if (!src)
+	skb->mark &= ~(MARK_UNDECIDED | MARK_AGAIN);
+	if (src)
+		grant(skb, packet, *src_id, src, epoch);
+	skb->priority = 0;
+	if (!src || !egress || answers)
 		return FORWARDED;
 	if (remember(skb, packet, table_of(src, src), *src_id, src, dst, *dst_id == ID_WORLD))
 		tell(skb, packet, HOOK_TO_NODE, *src_id, *dst_id, FORWARDED);
-	grant(skb, packet, *src_id, src, epoch);
 	return FORWARDED;
 }
 /* #endregion to_node */
@@ -223,10 +252,12 @@ int to_node(struct __sk_buff *skb)
 	struct packet packet = {};
 	__u32 src_id = 0, dst_id = 0;
 
-	if (!is_undecided(skb))
+	if (is_marked(skb) && !(skb->mark & (MARK_UNDECIDED | MARK_AGAIN)))
 		return TC_ACT_OK;
 	int reason = parse(skb, &packet);
 
+	if (!is_marked(skb) && (reason || !packet.proto))
+		return TC_ACT_OK; /* ARP, and what no pod has sent */
 	follow_first(&packet);
 	if (!reason)
 		reason = judge_to_node(skb, &packet, &src_id, &dst_id);

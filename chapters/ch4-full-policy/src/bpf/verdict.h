@@ -93,7 +93,9 @@ __noinline int judge(const struct question *question, __u32 epoch)
  * 0x8000) alone. A pod cannot set it: on the way from one network namespace to another the kernel
  * clears it. */
 #define MARK_IDENTITY 0x0f00
-#define MARK_EPOCH 0x00ff
+#define MARK_EPOCH 0x007f
+/* to_node looks at the packet again, though from_pod has let it pass. */
+#define MARK_AGAIN 0x0080
 /* Whether the sender's policies allow the packet was not decided yet: see from_pod. */
 #define MARK_UNDECIDED 0x1000
 
@@ -134,11 +136,14 @@ static __always_inline __u32 who_marked(struct __sk_buff *skb, __be32 saddr, __u
 	return skb->mark >> 16;
 }
 
+static __always_inline bool is_marked(const struct __sk_buff *skb)
+{
+	return (skb->mark & MARK_IDENTITY) == MARK_IDENTITY;
+}
+
 static __always_inline bool is_undecided(const struct __sk_buff *skb)
 {
-	__u32 both = MARK_IDENTITY | MARK_UNDECIDED;
-
-	return (skb->mark & both) == both;
+	return is_marked(skb) && skb->mark & MARK_UNDECIDED;
 }
 
 /* #region who */
@@ -148,7 +153,7 @@ static __always_inline __u32 who_sent(struct __sk_buff *skb, __be32 saddr, __u32
 				      struct endpoint **src)
 {
 	*src = endpoint_at(saddr, *epoch);
-	if ((skb->mark & MARK_IDENTITY) == MARK_IDENTITY)
+	if (is_marked(skb))
 		return who_marked(skb, saddr, epoch, src);
 	/* Never by its address: what comes from outside through a Service may carry it too. */
 	if (!skb->ingress_ifindex)
