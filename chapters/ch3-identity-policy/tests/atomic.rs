@@ -100,7 +100,7 @@ fn peace() -> World {
     World {
         namespaces: NAMESPACES.map(|name| (name.into(), oracle::Labels::new())).into(),
         pods: PODS.map(|name| (name.into(), oracle::Labels::new())).into(),
-        policies: [].into(),
+        ..World::default()
     }
 }
 
