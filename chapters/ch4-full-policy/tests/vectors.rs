@@ -28,17 +28,8 @@ use probe::{Cluster, PORTS};
 use serde_json::{Value, json};
 use services::{SERVICE_PORTS, service_address};
 
-/// The name and the number of a protocol.
-fn named(protocol: Protocol) -> (&'static str, u8) {
-    match protocol {
-        Protocol::Tcp => ("TCP", 6),
-        Protocol::Udp => ("UDP", 17),
-        Protocol::Sctp => ("SCTP", 132),
-    }
-}
-
 fn permits(world: &World, it: &Attempt) -> bool {
-    let port = Some((named(it.protocol).0, it.port));
+    let port = Some((it.protocol.name(), it.port));
     world.permits(End::Pod(&it.from), End::Pod(&it.to), port)
 }
 
@@ -87,7 +78,7 @@ fn explains(cluster: &Cluster, world: &World) {
     let ask = || {
         for attempt in attempts(world) {
             let Attempt { from, to, port, .. } = &attempt;
-            let protocol = named(attempt.protocol).1;
+            let protocol = attempt.protocol.number();
             let query = format!("from={from}&to={to}&port={port}&protocol={protocol}");
             let it: Value = client::get(&format!("/v1/explain?{query}")).unwrap();
             let allowed = permits(world, &attempt);
