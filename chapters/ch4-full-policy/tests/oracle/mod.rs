@@ -116,6 +116,16 @@ impl World {
     }
 }
 
+/// Where datagrams are sent to all the time.
+pub const FLOW_PORTS: [u16; 2] = [80, 81];
+
+/// May a datagram pass? `hidden`: with the node's address for its source.
+pub fn lets_flow(world: &World, from: &str, to: &str, port: u16, hidden: bool) -> bool {
+    let (from, to, port) = (End::Pod(from), End::Pod(to), Some(("UDP", port)));
+    let seen = if hidden { random::GATEWAY } else { world.address(from) };
+    world.permits_seen(&Question { from, to, port, seen })
+}
+
 /// 38, 39, 46
 fn is_in_block(block: &Value, address: Ipv4Addr) -> bool {
     is_in(block["cidr"].as_str().unwrap(), address)

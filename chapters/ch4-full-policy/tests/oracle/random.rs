@@ -17,7 +17,7 @@ use super::{Host, Labels, World, is_in};
 pub const OUTSIDE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
 /// The node, as pods see it.
 pub const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 13, 0, 1);
-const PROTOCOLS: [&str; 3] = ["TCP", "UDP", "SCTP"];
+const PROTOCOLS: [&str; 4] = ["TCP", "UDP", "UDP", "SCTP"];
 const NAMES: [&str; 3] = ["web", "dns", "alt"];
 /// Around those on which servers listen, and the edges.
 pub const NUMBERS: [u16; 8] = [1, 79, 80, 81, 82, 127, 128, 65535];
