@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use chapter::client;
 use lab::{Kind, Node, Pod, PodSpec};
-use oracle::{FLOW_PORTS, World, lets_flow};
 use oracle::random::{NAMESPACES, PODS, world};
+use oracle::{FLOW_PORTS, World, lets_flow};
 use plugin::ready_node;
 use proptest::strategy::{Strategy as _, ValueTree as _};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};

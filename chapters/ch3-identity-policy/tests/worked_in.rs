@@ -50,7 +50,9 @@ impl Changing {
             6 | 7 => drop(world.policies.pop_first()),
             8..11 => {
                 world.pods.insert(name.into(), other.pods[name].clone());
-                world.hosts.extend(other.hosts.get_key_value(name).map(|(k, v)| (k.clone(), v.clone())));
+                world
+                    .hosts
+                    .extend(other.hosts.get_key_value(name).map(|(k, v)| (k.clone(), v.clone())));
             }
             11 => drop(world.pods.remove(name)),
             12..15 => {

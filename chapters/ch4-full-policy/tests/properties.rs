@@ -175,7 +175,9 @@ fn packets_meet_what_the_rules_say() {
     let (mut tried, mut counts) = (0, [0, 0]);
     // In all of them somebody is isolated.
     let isolates = |world: &World| {
-        ["Ingress", "Egress"].iter().any(|it| PODS.iter().any(|pod| !world.isolating(pod, it).is_empty()))
+        ["Ingress", "Egress"]
+            .iter()
+            .any(|it| PODS.iter().any(|pod| !world.isolating(pod, it).is_empty()))
     };
     for world in random().filter(isolates).take(worlds() / 40) {
         println!("{:#}", Value::from(world.objects()));

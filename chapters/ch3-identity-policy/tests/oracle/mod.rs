@@ -127,9 +127,7 @@ pub fn lets_flow(world: &World, from: &str, to: &str, _port: u16, _hidden: bool)
 impl Host {
     /// Writes it into an object.
     fn write(&self, pod: &mut Value) {
-        let port = |(name, protocol, number): &(String, &str, u16)| {
-            json!({ "name": name, "protocol": protocol, "containerPort": number })
-        };
+        let port = |(name, protocol, number): &(String, &str, u16)| json!({ "name": name, "protocol": protocol, "containerPort": number });
         let ports: Vec<_> = self.ports.iter().map(port).collect();
         pod["spec"]["containers"] = json!([{ "name": "it", "ports": ports }]);
         pod["status"]["podIPs"] = json!([{ "ip": self.address }]);

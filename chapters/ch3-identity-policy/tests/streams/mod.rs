@@ -51,7 +51,8 @@ impl Streams {
         // Services have ports of their own.
         let ways = [(Way::Direct, 0), (Way::Service, 1000), (Way::Hidden, 2000)];
         let rules = |(number, port): (usize, u16)| {
-            let (pod, service, [one, other]) = (ip(&pods[number]), service(number), [port + 1000, port + 2000]);
+            let (pod, service, [one, other]) =
+                (ip(&pods[number]), service(number), [port + 1000, port + 2000]);
             format!(
                 "nft add rule ip streams pre ip daddr {service} udp dport {other} ct mark set 1
                  nft add rule ip streams pre ip daddr {service} udp dport '{{ {one}, {other} }}' dnat to {pod}:{port}\n"

@@ -102,9 +102,10 @@ impl World {
 
     fn has_name(&self, target: End<'_>, name: &str, protocol: &str, number: u16) -> bool {
         let End::Pod(pod) = target else { return false };
-        self.hosts[pod].ports.iter().any(|(its, of, port)| {
-            its == name && *of == protocol && *port == number
-        })
+        self.hosts[pod]
+            .ports
+            .iter()
+            .any(|(its, of, port)| its == name && *of == protocol && *port == number)
     }
 
     /// Where somebody is.

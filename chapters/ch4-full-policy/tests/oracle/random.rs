@@ -113,15 +113,16 @@ fn port() -> BoxedStrategy<Value> {
     let number = || select(&NUMBERS[..]);
     let single = number().prop_map(|number| json!({ "port": number }));
     let named = select(&NAMES[..]).prop_map(|name| json!({ "port": name }));
-    let range = (number(), number()).prop_map(|(one, other)| {
-        json!({ "port": one.min(other), "endPort": one.max(other) })
-    });
+    let range = (number(), number())
+        .prop_map(|(one, other)| json!({ "port": one.min(other), "endPort": one.max(other) }));
     let what = prop_oneof![4 => single, 3 => named, 3 => range, 1 => Just(json!({}))];
     let protocol = maybe(select(&PROTOCOLS[..]).prop_map(Value::from));
-    (what, protocol).prop_map(|(mut port, protocol)| {
-        if let Some(protocol) = protocol {
-            port["protocol"] = protocol;
-        }
-        port
-    }).boxed()
+    (what, protocol)
+        .prop_map(|(mut port, protocol)| {
+            if let Some(protocol) = protocol {
+                port["protocol"] = protocol;
+            }
+            port
+        })
+        .boxed()
 }

@@ -23,7 +23,9 @@ pub fn make<'a>(node: &Node, hosts: impl Iterator<Item = &'a Host>) {
         let service = service_address(*address);
         for protocol in ["tcp", "udp"] {
             for (port, target) in SERVICE_PORTS.into_iter().zip([80, 81]) {
-                translate += &format!("ip daddr {service} {protocol} dport {port} dnat to {address}:{target}\n");
+                translate += &format!(
+                    "ip daddr {service} {protocol} dport {port} dnat to {address}:{target}\n"
+                );
             }
         }
         hairpin += &format!("ip saddr {address} ip daddr {address} masquerade\n");

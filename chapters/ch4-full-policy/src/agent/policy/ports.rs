@@ -312,7 +312,7 @@ impl fmt::Display for PortSet {
 // #region prefixes
 /// A range as prefixes: port and bits that count. The largest aligned block that begins at the
 /// first port and ends within the range is one; then what is left. At most 30.
-pub fn prefixes(range: Range) -> impl Iterator<Item = (u16, u32)> {
+pub fn prefixes(range: Range) -> impl Iterator<Item = (u16, u32)> + Clone {
     let (mut next, end) = (u32::from(range.first), u32::from(range.last) + 1);
     std::iter::from_fn(move || {
         let left = end.checked_sub(next).filter(|left| *left > 0)?;
