@@ -124,6 +124,11 @@ impl RulePorts {
         Self { items, numbers: PortSet::of(numbers), assumed: PortSet::of(assumed) }
     }
 
+    /// Is nothing left of what it says?
+    pub fn is_nothing(&self) -> bool {
+        self.items.is_empty() && !self.numbers.is_all()
+    }
+
     /// The numbers, where `target` is what the target's containers call theirs.
     pub fn resolve(&self, target: &BTreeSet<NamedPort>) -> Cow<'_, PortSet> {
         let is_named = |port: &&NamedPort| {
