@@ -71,7 +71,9 @@ fn r76_a_source_port_that_is_an_allowed_port_is_nothing() {
     for (whose, spec) in rules(&s, "[{ port: 80 }, { protocol: UDP, port: 80 }]") {
         s.no_policies();
         s.policy(whose, &spec);
-        for (protocol, header) in [(TCP, &(|from, to| tcp(from, to, ACK)) as &dyn Fn(_, _) -> _), (UDP, &udp)] {
+        for (protocol, header) in
+            [(TCP, &(|from, to| tcp(from, to, ACK)) as &dyn Fn(_, _) -> _), (UDP, &udp)]
+        {
             assert!(!arrives(&s, ip(&s.server), protocol, &header(80, 81)), "{whose} {protocol}");
             assert!(arrives(&s, ip(&s.server), protocol, &header(81, 80)), "{whose} {protocol}");
         }
@@ -152,7 +154,10 @@ fn r71_an_icmp_error_passes_if_the_port_that_it_quotes_is_allowed() {
     };
     let by_port = |port: u16| {
         let ports = format!("[{{ protocol: UDP, port: {port} }}]");
-        s.policy("client", &format!("policyTypes: [Ingress, Egress], egress: [{{ ports: {ports} }}]"));
+        s.policy(
+            "client",
+            &format!("policyTypes: [Ingress, Egress], egress: [{{ ports: {ports} }}]"),
+        );
     };
     by_port(80);
     assert!(s.reaches_pod(&s.server, (ip(&s.server), 80)));
@@ -170,7 +175,10 @@ fn r71_an_icmp_error_passes_if_the_port_that_it_quotes_is_allowed() {
     assert!(quotes(5002, 81));
     assert!(!quotes(5003, 80));
     // From outside: a router on the way, who is told the node's address.
-    s.policy("client", "policyTypes: [Ingress, Egress], egress: [{ ports: [{ protocol: UDP, port: 7 }] }]");
+    s.policy(
+        "client",
+        "policyTypes: [Ingress, Egress], egress: [{ ports: [{ protocol: UDP, port: 7 }] }]",
+    );
     let told = |port: u16| {
         let quoted = ipv4(NODE, OUTSIDE, UDP, (&[], 0), &udp(5000, port));
         let content: [u8; 8] = fastrand::u64(..).to_be_bytes();

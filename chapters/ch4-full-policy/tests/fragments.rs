@@ -144,7 +144,9 @@ fn overlapping_pieces_open_no_other_port_and_no_connection() {
             firsts.iter().for_each(|it| s.send(&client, it));
             s.send(&client, &last);
             let for_81 = |heard: &[u8]| {
-                heard[23] == UDP && heard[26..30] == ip(&s.client).octets() && heard[36..38] == [0, 81]
+                heard[23] == UDP
+                    && heard[26..30] == ip(&s.client).octets()
+                    && heard[36..38] == [0, 81]
             };
             assert!(!there.hears_any(for_81, SETTLE));
         }

@@ -19,7 +19,8 @@ use serde_json::{Value, json};
 
 use crate::plugin::ready_node;
 pub use place::Place;
-use servers::{PORTS, Servers, Serving, Sockets};
+pub use servers::PORTS;
+use servers::{Servers, Serving, Sockets};
 
 /// How long anything may take that must come to be.
 pub const DEADLINE: Duration = Duration::from_secs(30);

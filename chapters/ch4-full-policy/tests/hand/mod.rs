@@ -94,7 +94,13 @@ impl Hand {
     }
 
     /// What the client sends to a pod, or out of the pods' network.
-    pub fn from_client(&self, to: Ipv4Addr, protocol: u8, fragment: u16, payload: &[u8]) -> Vec<u8> {
+    pub fn from_client(
+        &self,
+        to: Ipv4Addr,
+        protocol: u8,
+        fragment: u16,
+        payload: &[u8],
+    ) -> Vec<u8> {
         self.from(&self.client, to, protocol, fragment, payload)
     }
 
