@@ -223,8 +223,10 @@ int to_node(struct __sk_buff *skb)
 	struct packet packet = {};
 	__u32 src_id = 0, dst_id = 0;
 
+	/* #region look */
 	if (!is_undecided(skb))
 		return TC_ACT_OK;
+	/* #endregion look */
 	int reason = parse(skb, &packet);
 
 	follow_first(&packet);
