@@ -55,8 +55,8 @@ pub fn relevant(mut labels: SecurityLabels, asked: &Asked) -> SecurityLabels {
     // #region counts
     labels.labels.retain(|key, _| !is_unique(key) || asked.labels.contains(key));
     labels.ports.retain(|port| asked.ports.contains(&port.name));
-    labels
     // #endregion counts
+    labels
 }
 
 /// A name for people.
