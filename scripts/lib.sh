@@ -3,7 +3,7 @@
 # shellcheck disable=SC2034  # the scripts that source this use them
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-# The oldest kernel that does all three chapters: the BPF ring buffer came with 5.8.
+# The oldest kernel that does all chapters: the BPF ring buffer came with 5.8.
 OLDEST_KERNEL=5.8
 cd "$ROOT" || exit
 
@@ -66,10 +66,10 @@ download_packages() {
 }
 
 # What building and running the lab takes.
-LAB_PACKAGES=(gcc libc6-dev make pkg-config clang bpftool libelf-dev zlib1g-dev iproute2 iputils-ping nftables procps jq)
+LAB_PACKAGES=(gcc libc6-dev make pkg-config clang bpftool libelf-dev zlib1g-dev iproute2 iputils-ping nftables procps jq busybox-static)
 # What the tests take beyond that: faults are injected by strace, a real runtime calls the plugin,
 # and iptables closes FORWARD.
-TEST_PACKAGES=(strace containerd runc busybox-static util-linux iptables)
+TEST_PACKAGES=(strace containerd runc util-linux iptables)
 
 need_lab() {
   need_linux

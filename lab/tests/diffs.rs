@@ -37,12 +37,15 @@ fn compared(diff: &str, [before, after]: &[Chapter; 2]) -> Vec<String> {
 }
 
 /// Files that are not the same in both, new ones, and those that end. A test that the later chapter
-/// runs where it stands has not ended.
+/// runs where it stands has not ended, nor have the modules that such tests share.
 fn changed([before, after]: &[Chapter; 2]) -> BTreeSet<String> {
     let (old, new) = (before.files(), after.files());
     let promised = after.promised();
+    let is_kept = |file: &str| promised.contains(&format!("{}/{file}", before.name()));
+    let has_kept = old.keys().any(|file| is_kept(file));
+    let is_module = |file: &str| file.starts_with("tests/") && file.matches('/').count() > 1;
     let kept = |file: &&String| {
-        promised.contains(&format!("{}/{file}", before.name())) || *file == "tests/node.bats"
+        is_kept(file) || *file == "tests/node.bats" || (has_kept && is_module(file))
     };
     let ended = old.keys().filter(|file| !new.contains_key(*file) && !kept(file));
     let others = new.keys().filter(|file| old.get(*file) != new.get(*file));

@@ -111,9 +111,10 @@ api_server_comes() {
   before=$(agent_pid)
   installed
   [ "$(agent_pid)" = "$before" ]
-  cp "$PLUGIN_CH3" "$BATS_TEST_TMPDIR/plugin"
-  cat "$PLUGIN_CH3-agent" - <<<another >"$BATS_TEST_TMPDIR/plugin-agent"
-  node/install ch3 "$BATS_TEST_TMPDIR/plugin"
+  plugin=PLUGIN_${CHAPTER^^}
+  cp "${!plugin}" "$BATS_TEST_TMPDIR/plugin"
+  cat "${!plugin}-agent" - <<<another >"$BATS_TEST_TMPDIR/plugin-agent"
+  node/install "$CHAPTER" "$BATS_TEST_TMPDIR/plugin"
   cmp "$BATS_TEST_TMPDIR/plugin-agent" "/proc/$(agent_pid)/exe"
 }
 

@@ -99,6 +99,8 @@ pub struct RuleStatus {
     pub peers: String,
     /// By which ports.
     pub ports: String,
+    /// Is it about pods, by their labels?
+    pub is_selector: bool,
     /// Whom that is at the moment.
     pub identities: Vec<u32>,
 }

@@ -8,6 +8,7 @@
 #include "reasons.h"
 #include "verdict.h"
 
+/* #region known */
 /* May a connection be, judged anew? Either end is NULL if it is no endpoint. */
 static __always_inline int judge_known(const struct ct_entry *known, const struct ct_key *key,
 				       const struct endpoint *opener,
@@ -37,6 +38,7 @@ static __always_inline int judge_known(const struct ct_entry *known, const struc
 	question.dst_id = answerer ? answerer->identity : ID_WORLD;
 	return judge(&question, epoch);
 }
+/* #endregion known */
 
 #define NO_ANSWER -1
 

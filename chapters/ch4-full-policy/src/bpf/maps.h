@@ -75,7 +75,7 @@ struct policy_entry {
 	struct policy versions[2]; /* as in endpoint_entry */
 	struct bpf_spin_lock lock;
 	__u32 reserved;
-	__u64 packets; /* let through by this entry, not by its blocks */
+	__u64 packets; /* let through by this entry, or by its blocks */
 	__u64 bytes;
 };
 

@@ -48,6 +48,7 @@ static __always_inline bool yes(struct policy_entry *entry, const struct questio
 	return true;
 }
 
+/* #region candidates */
 /* Whoever it is, who it is, where it is: do the policies of one end allow it? Any yes is one, and
  * three times no is no. */
 static __always_inline bool allowed(const struct question *question, enum direction direction,
@@ -70,6 +71,7 @@ static __always_inline bool allowed(const struct question *question, enum direct
 		return yes(of_anybody, question);
 	return false;
 }
+/* #endregion candidates */
 
 /* Both ends' policies must allow it. The node always reaches its own pods (kubelet's probes).
  * Returns a reason, or FORWARDED. Not static: such a function the verifier looks at once, and not in

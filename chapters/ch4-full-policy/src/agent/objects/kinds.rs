@@ -139,6 +139,7 @@ impl Pod {
         ips.filter_map(|address| address.ip.parse().ok())
     }
 
+    // #region names
     /// What its containers call their ports, those of sidecars too.
     pub fn named_ports(&self) -> impl Iterator<Item = NamedPort> {
         let is_sidecar =
@@ -150,6 +151,7 @@ impl Pod {
             Some(NamedPort { name: port.name.clone()?, protocol, number: port.container_port })
         })
     }
+    // #endregion names
 
     /// Is it the pod that a runtime calls by this uid? A static pod has another uid in the API
     /// than on its node, which says its own in an annotation.

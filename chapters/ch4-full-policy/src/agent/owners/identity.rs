@@ -50,6 +50,7 @@ pub struct Asked {
     pub ports: BTreeSet<String>,
 }
 
+// #region relevant
 /// What counts of all that a policy could ask about.
 pub fn relevant(mut labels: SecurityLabels, asked: &Asked) -> SecurityLabels {
     // #region counts
@@ -58,6 +59,7 @@ pub fn relevant(mut labels: SecurityLabels, asked: &Asked) -> SecurityLabels {
     // #endregion counts
     labels
 }
+// #endregion relevant
 
 /// A name for people.
 pub fn name(id: u32) -> Option<&'static str> {

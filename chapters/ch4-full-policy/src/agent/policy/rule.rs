@@ -55,6 +55,11 @@ impl Rule {
         }
     }
 
+    /// Is it about pods, by their labels?
+    pub fn is_selector(&self) -> bool {
+        matches!(self.peers, Peers::Pods { .. })
+    }
+
     // #region describes
     /// Is it about pods with these labels, by their labels? An endpoint without a namespace is no
     /// pod.

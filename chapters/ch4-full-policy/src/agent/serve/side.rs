@@ -54,10 +54,12 @@ pub fn side(
             ports.extend(&asked.ports(rule));
             allowed_by.push(place);
         } else {
-            misses.push((unmet.len(), format!("{place}: {}", unmet.join("; "))));
+            // A selector never comes near to what is no pod.
+            let is_far = peer.labels.is_none() && rule.is_selector();
+            misses.push(((is_far, unmet.len()), format!("{place}: {}", unmet.join("; "))));
         }
     }
-    let nearest = misses.into_iter().min_by_key(|(unmet, _)| *unmet).map(|(_, miss)| miss);
+    let nearest = misses.into_iter().min_by_key(|(distance, _)| *distance).map(|(_, miss)| miss);
     // A rule that is not enforced may be what its author hoped for.
     let left_out = || {
         isolating.iter().find_map(|(policy, _)| {

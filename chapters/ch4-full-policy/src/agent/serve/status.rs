@@ -71,6 +71,7 @@ impl View {
                     direction: direction.as_str().into(),
                     peers: rule.to_string(),
                     ports: rule.ports.to_string(),
+                    is_selector: rule.is_selector(),
                     identities: self.described_by(rule),
                 }));
             }

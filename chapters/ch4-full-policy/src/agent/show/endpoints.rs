@@ -52,7 +52,11 @@ pub fn endpoint(which: &str, output: Output) -> Result<()> {
     }
     for rule in &endpoint.rules {
         let ids: Vec<_> = rule.identities.iter().map(u32::to_string).collect();
-        let ids = if ids.is_empty() { String::new() } else { format!(" ({})", ids.join(", ")) };
+        let ids = match ids.as_slice() {
+            [] if rule.is_selector => " (nobody now)".into(),
+            [] => String::new(),
+            some => format!(" ({})", some.join(", ")),
+        };
         say(format_args!("  {} {}: {}{ids} by {}", rule.policy, rule.at, rule.peers, rule.ports))?;
     }
     Ok(())

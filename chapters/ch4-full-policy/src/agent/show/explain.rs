@@ -3,6 +3,7 @@
 use anyhow::{Context as _, Result};
 
 use super::table::{Output, json, say};
+use crate::agent::owners::identity::WORLD;
 use crate::agent::policy::ports::protocol;
 use crate::agent::serve::server::Explained;
 use crate::client;
@@ -52,6 +53,9 @@ pub fn explain(source: &str, destination: &str, output: Output) -> Result<()> {
     }
     if live.entries.is_empty() {
         say(format_args!("  maps: {}, no entry decides", verdict(live.allowed, None)))?;
+    }
+    if !live.allowed && destination.identity == WORLD && destination.address.is_some() {
+        say("  a Service's address? What counts is the pod behind it, and its port: ask for these")?;
     }
     if live.allowed != explanation.allowed || live.ports != explanation.ports {
         say("  They disagree: the maps have not caught up, or are full; see `ebpf-agent status`")?;

@@ -77,16 +77,19 @@ pub fn policy_map(endpoint: Option<&str>, output: Output) -> Result<()> {
         "BYTES",
     ];
     table(output, &rows, &titles, |row| {
+        // An `except` lets nothing through by its address; who is in it may come by another row.
+        let is_exception = row.ports == "none";
+        let count = |count: u64| if is_exception { "-".into() } else { count.to_string() };
         vec![
-            if row.ports == "none" { "Deny".into() } else { "Allow".into() },
+            if is_exception { "Except".into() } else { "Allow".into() },
             row.direction.into(),
             row.subject.to_string(),
             row.subject_labels.clone(),
             row.peer.map_or_else(|| "-".into(), |peer| peer.to_string()),
             row.peer_labels.clone(),
             row.ports.clone(),
-            row.packets.to_string(),
-            row.bytes.to_string(),
+            count(row.packets),
+            count(row.bytes),
         ]
     })
 }
