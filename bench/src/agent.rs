@@ -1,25 +1,34 @@
-//! The agent's memory, and its time for a large cluster.
+//! The agents' memory, and their time for a large cluster: chapter 4's beside chapter 3's.
 
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use ch3_identity_policy::agent::objects::manifest;
 use ch3_identity_policy::client;
-use ch3_identity_policy::maps::{endpoint_map, policy_map};
-use lab::Node;
+use ch3_identity_policy::maps::GLOBALS;
 use lab::chapter::{self, Profile};
+use lab::{Node, Pod, warn};
+use libbpf_rs::{MapCore as _, MapHandle};
 
 use crate::churn;
 use crate::cluster::Size;
-use crate::policy::{self, run_pods, table};
+use crate::policy::{Few, run_pods, table};
 use crate::report::{Cell, Report, Table};
-use crate::times::ms;
+use crate::times::{Lag, Times, add, ms};
 
-const SMALL: Size = Size { namespaces: 2, deployments: 4, pods: 0, policies: 4 };
-const LARGE: Size = Size { namespaces: 20, deployments: 10, pods: 10_000, policies: 500 };
+const SMALL: Size = Size { namespaces: 2, deployments: 4, pods: 0, policies: 4, full: false };
+const LARGE: Size =
+    Size { namespaces: 20, deployments: 10, pods: 10_000, policies: 500, full: false };
+/// Pods of this node beside client and server.
+const HERE: u32 = 18;
 const PATIENCE: Duration = Duration::from_secs(600);
+/// How often each change is made in a round.
+const CHANGES: usize = 50;
+
+/// A chapter and its name in the tables.
+type Chapter = (&'static str, &'static str);
+const CHAPTERS: [Chapter; 2] = [("ch3", "chapter 3"), ("ch4", "chapter 4")];
 
 /// What the kernel says of a process, in KiB.
 struct Memory {
@@ -30,87 +39,157 @@ struct Memory {
     peak: u64,
 }
 
-/// Starts of the agent with a large cluster; changes, fifty times as many.
-pub fn run(rounds: usize) -> Result<Report> {
-    let mut sizes = Table::new(
-        "agent",
-        &[
-            "cluster",
-            "agent",
-            "VmRSS MiB",
-            "Pss MiB",
-            "RssAnon MiB",
-            "VmHWM MiB",
-            "identities",
-            "endpoint_map",
-            "policy_map",
-        ],
-    );
-    let mut claims = Table::claims();
-    let small = Node::new()?;
-    chapter::install(&small, "ch3", Profile::Release)?;
-    SMALL.write(&small)?;
-    run_pods(&small, &SMALL, 10)?;
-    std::thread::sleep(Duration::from_secs(2));
-    let memory = memory(&small)?;
-    row(&mut sizes, &small, ["10 pods here", "after their ADDs"])?;
-    claims.at_most("VmRSS with ten pods, MiB", mib(memory.resident), 20.0);
-    drop(small);
-
-    let mut starts = Table::new("starts", &["start", "until READY, ms"]);
-    let node = Node::new()?;
-    chapter::install(&node, "ch3", Profile::Release)?; // a small start, which loads the programs
-    let pods = [node.run_pod(churn::client())?, node.run_pod(churn::server())?];
-    node.stop_agent()?;
-    LARGE.write(&node)?;
-    let (files, read, parsed) = parse(&node)?;
-    let mut first = f64::NAN;
-    for round in 0..rounds {
-        let time = start(&node)?;
-        if round == 0 {
-            first = time;
-        }
-        let what = if round == 0 { "with empty maps" } else { "again, all is in the maps" };
-        starts.row([what.into(), ms(time)]);
-        if round == 0 {
-            row(&mut sizes, &node, ["10,000 pods", "READY"])?;
-        }
-        if round + 1 < rounds {
-            node.stop_agent()?;
-        }
-    }
-    starts.row(["of which: reading all manifests".into(), ms(read)]);
-    starts.row(["of which: parsing them".into(), ms(parsed)]);
-    let lags = churn::run(&node, &pods[0], &pods[1], rounds * 50)?;
-    row(&mut sizes, &node, ["10,000 pods", "after the changes"])?;
-    let after = self::memory(&node)?;
-    claims.at_most("VmRSS with 10,000 pods, MiB", mib(after.resident), 60.0);
-    claims.figure("first start, without reading and parsing, ms", first - read - parsed);
-    drop(node);
-    let few = policy::changes(rounds * 50)?;
-    for (lag, few) in lags.iter().zip(&few) {
-        let claim = format!("{}: p99 with 10,000 pods, times that with 200", lag.what);
-        claims.at_most(&claim, lag.map.ms(0.99) / few.map.ms(0.99), 2.0);
-    }
-    let notes = vec![
-        format!(
-            "10,000 pods: of other nodes, 200 sets of labels in 20 namespaces, two revisions, \
-             with owners and annotations; 500 policies; {files} manifests, parsed by the bench \
-             itself with the agent's own function. Two pods run here."
-        ),
-        "The release build, linked statically. The manifests' text counts for the agent only \
-         while it is read."
-            .into(),
-    ];
-    Ok(Report {
-        rounds,
-        tables: vec![sizes, starts, table("changes", &lags), table("few", &few), claims],
-        notes,
-    })
+/// A large cluster, seen from a node of one chapter.
+struct Cluster {
+    chapter: Chapter,
+    node: Node,
+    pods: [Pod; 2],
+    /// Starts with empty maps, and again.
+    starts: [Times; 2],
+    read: f64,
+    parsed: f64,
+    lags: Vec<Lag>,
+    few: Few,
+    few_lags: Vec<Lag>,
 }
 
-/// Milliseconds from the start of the agent's process until it is READY.
-fn start(node: &Node) -> Result<f64> {
+impl Cluster {
+    fn new(chapter: Chapter) -> Result<Self> {
+        let node = Node::new()?;
+        let full = chapter.0 == "ch4";
+        chapter::install(&node, chapter.0, Profile::Release)?; // a start that loads the programs
+        let pods = [node.run_pod(churn::client())?, node.run_pod(churn::server())?];
+        run_pods(&node, &LARGE, HERE)?;
+        node.stop_agent()?;
+        Size { full, ..LARGE }.write(&node)?;
+        let (read, parsed) = parse(&node, chapter.0)?;
+        let starts = [Times::new()?, Times::new()?];
+        let few = Few::new(chapter.0, full)?;
+        let (lags, few_lags) = Default::default();
+        Ok(Self { chapter, node, pods, starts, read, parsed, lags, few, few_lags })
+    }
+
+    /// One start with empty maps and one with what the first has left there; then the changes.
+    fn round(&mut self) -> Result<()> {
+        self.node.stop_agent()?;
+        self.node.enter(empty_maps)??;
+        self.starts[0].record(start(&self.node)?)?;
+        self.node.stop_agent()?;
+        self.starts[1].record(start(&self.node)?)?;
+        let [client, server] = &self.pods;
+        add(&mut self.lags, churn::run(&self.node, self.chapter.0, client, server, CHANGES)?)?;
+        add(&mut self.few_lags, self.few.changes(CHANGES)?)
+    }
+}
+
+/// Starts of the agents with a large cluster; changes there and in a small one.
+pub fn run(rounds: usize) -> Result<Report> {
+    let columns = [
+        "cluster",
+        "agent",
+        "VmRSS MiB",
+        "Pss MiB",
+        "RssAnon MiB",
+        "VmHWM MiB",
+        "identities",
+        "endpoint_map",
+        "policy_map",
+        "port_map",
+        "block_map",
+    ];
+    let mut sizes = Table::new("agent", &columns);
+    let mut claims = Table::claims();
+    for (chapter, name) in CHAPTERS {
+        let small = Node::new()?;
+        chapter::install(&small, chapter, Profile::Release)?;
+        SMALL.write(&small)?;
+        run_pods(&small, &SMALL, 10)?;
+        std::thread::sleep(Duration::from_secs(2));
+        let resident = row(&mut sizes, &small, ["10 pods here", name])?;
+        claims.at_most(&format!("VmRSS with ten pods, {name}, MiB"), resident, 20.0);
+    }
+    let mut clusters = CHAPTERS.map(Cluster::new).into_iter().collect::<Result<Vec<_>>>()?;
+    for round in 0..rounds {
+        warn(format_args!("round {} of {rounds} …", round + 1));
+        for nth in 0..CHAPTERS.len() {
+            clusters[(round + nth) % CHAPTERS.len()].round()?;
+        }
+    }
+    let mut starts = Table::new(
+        "starts",
+        &["agent", "empty maps, p50 ms", "again, p50 ms", "reading manifests", "parsing them"],
+    );
+    for (it, mark) in clusters.iter().zip([60.0, 90.0]) {
+        let [empty, again] = [0, 1].map(|nth: usize| ms(it.starts[nth].ms(0.5)));
+        starts.row([it.chapter.1.into(), empty, again, ms(it.read), ms(it.parsed)]);
+        let resident = row(&mut sizes, &it.node, ["10,000 pods", it.chapter.1])?;
+        claims.at_most(&format!("VmRSS with 10,000 pods, {}, MiB", it.chapter.1), resident, mark);
+    }
+    compare(&clusters, &mut claims);
+    let notes = vec![
+        "10,000 pods: of other nodes, 200 sets of labels in 20 namespaces, two revisions, with \
+         owners and annotations; 500 policies, for chapter 4 with ports, and every second one \
+         with egress and blocks. Twenty pods run here. Beside it 200 pods and 50 policies."
+            .into(),
+        format!(
+            "Each chapter on nodes of its own, in turns; {} times each change. The manifests were \
+             read once, and parsed by the bench itself with the agent's own function.",
+            rounds * CHANGES
+        ),
+        "The release build, linked statically.".into(),
+    ];
+    let mut tables = vec![sizes, starts];
+    for (it, [large, few]) in
+        clusters.iter().zip([["changes", "few"], ["changes of chapter 4", "few of chapter 4"]])
+    {
+        tables.extend([table(large, &it.lags), table(few, &it.few_lags)]);
+    }
+    tables.push(claims);
+    Ok(Report { rounds, tables, notes })
+}
+
+fn compare(clusters: &[Cluster], claims: &mut Table) {
+    let p99 = |lag: &Lag| lag.map.ms(0.99);
+    for it in clusters {
+        for (lag, few) in it.lags.iter().zip(&it.few_lags) {
+            let claim = format!(
+                "{}, {}: p99 with 10,000 pods, times that with 200",
+                it.chapter.1, lag.what
+            );
+            claims.at_most(&claim, p99(lag) / p99(few), 2.0);
+        }
+    }
+    let [chapter3, chapter4] = clusters else { return };
+    let of = |what| chapter3.lags.iter().find(|lag| lag.what == what);
+    for (lag, before) in chapter4.lags.iter().filter_map(|lag| Some((lag, of(lag.what)?))) {
+        let claim = format!("{}: p99 of chapter 4, times that of chapter 3", lag.what);
+        claims.at_most(&claim, p99(lag) / p99(before), 1.5);
+        let claim = format!("{}: p50", lag.what);
+        claims.figure(&claim, lag.map.ms(0.5) / before.map.ms(0.5));
+    }
+    let first = |it: &Cluster| it.starts[0].ms(0.5);
+    claims.at_most("first sync, chapter 4 / chapter 3", first(chapter4) / first(chapter3), 2.0);
+    let rest = |it: &Cluster| first(it) - it.read - it.parsed;
+    claims.figure("the same without reading and parsing", rest(chapter4) / rest(chapter3));
+}
+
+/// Takes everything out of the maps that the agent writes. To be called inside the node.
+fn empty_maps() -> Result<()> {
+    for name in ["policy_map", "endpoint_map", "block_map", "port_map"] {
+        if let Some(map) = map(name) {
+            map.keys().try_for_each(|key| map.delete(&key))?;
+        }
+    }
+    Ok(())
+}
+
+/// A map of whatever layout, if the chapter has it.
+fn map(name: &str) -> Option<MapHandle> {
+    MapHandle::from_pinned_path(format!("{GLOBALS}/{name}")).ok()
+}
+
+/// From the start of the agent's process until it is READY.
+fn start(node: &Node) -> Result<Duration> {
     let program = node.agent_program().context("the node has no agent")?;
     let copy = std::env::temp_dir().join(format!("bench-agent-{}", std::process::id()));
     fs::copy(program, &copy)?;
@@ -118,11 +197,11 @@ fn start(node: &Node) -> Result<f64> {
     let start = Instant::now();
     fs::remove_file(&copy)?;
     spawned.and_then(|()| node.wait_for_agent(PATIENCE))?;
-    Ok(start.elapsed().as_secs_f64() * 1e3)
+    Ok(start.elapsed())
 }
 
-/// How many manifests there are, and the milliseconds of reading and of parsing them all.
-fn parse(node: &Node) -> Result<(usize, f64, f64)> {
+/// The milliseconds of reading and of parsing all manifests.
+fn parse(node: &Node, chapter: &str) -> Result<(f64, f64)> {
     let start = Instant::now();
     let mut texts = Vec::new();
     for entry in fs::read_dir(node.path("/run/lab/manifests"))? {
@@ -131,10 +210,14 @@ fn parse(node: &Node) -> Result<(usize, f64, f64)> {
     let read = start.elapsed();
     let start = Instant::now();
     for text in &texts {
-        ensure!(manifest::parse(text)?.len() == 1, "a manifest holds no object");
+        let objects = match chapter {
+            "ch3" => ch3_identity_policy::agent::objects::manifest::parse(text)?.len(),
+            _ => ch4_full_policy::agent::objects::manifest::parse(text)?.len(),
+        };
+        ensure!(objects == 1, "a manifest holds no object");
     }
     let ms = |time: Duration| time.as_secs_f64() * 1e3;
-    Ok((texts.len(), ms(read), ms(start.elapsed())))
+    Ok((ms(read), ms(start.elapsed())))
 }
 
 fn memory(node: &Node) -> Result<Memory> {
@@ -157,19 +240,18 @@ fn mib(kib: u64) -> f64 {
     kib as f64 / 1024.0
 }
 
-/// A row of what the agent takes, and of what it has made.
-fn row(table: &mut Table, node: &Node, what: [&str; 2]) -> Result<()> {
+/// A row of what the agent takes, and of what it has made. Returns the MiB that are resident.
+fn row(table: &mut Table, node: &Node, what: [&str; 2]) -> Result<f64> {
     let memory = memory(node)?;
-    let (identities, endpoints, pairs) = node.enter(|| {
+    let (identities, entries) = node.enter(|| {
         let identities: Vec<serde_json::Value> = client::get("/v1/identity")?;
         let in_use = identities.iter().filter(|it| it["in_use"] == true).count();
-        Ok::<_, anyhow::Error>((
-            in_use,
-            endpoint_map()?.keys().count(),
-            policy_map()?.keys().count(),
-        ))
+        let entries = ["endpoint_map", "policy_map", "port_map", "block_map"]
+            .map(|name| map(name).map_or(Cell::Nothing, |map| map.keys().count().into()));
+        anyhow::Ok((in_use, entries))
     })??;
     let size = |kib| Cell::Number(mib(kib), 1);
+    let [endpoints, pairs, ports, blocks] = entries;
     table.row([
         what[0].into(),
         what[1].into(),
@@ -178,8 +260,10 @@ fn row(table: &mut Table, node: &Node, what: [&str; 2]) -> Result<()> {
         size(memory.anonymous),
         size(memory.peak),
         identities.into(),
-        endpoints.into(),
-        pairs.into(),
+        endpoints,
+        pairs,
+        ports,
+        blocks,
     ]);
-    Ok(())
+    Ok(mib(memory.resident))
 }

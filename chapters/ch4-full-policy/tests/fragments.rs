@@ -87,14 +87,34 @@ fn r74_without_its_first_no_fragment_passes() {
     s.policy("client", PORT_80);
     let client = s.client.sandbox.clone().unwrap();
     let server = s.server.sandbox.clone().unwrap();
-    for (place, to) in [(&server, ip(&s.server)), (&s.outside, OUTSIDE)] {
-        let (whole, content) = datagram(5000, 80);
-        let last = s.from_client(to, UDP, 1, &content);
-        // Conntrack waits for the first: nobody drops it, so it is not asked who did.
-        assert!(!comes(&s, &client, place, &[&last], &content));
-        let first = s.from_client(to, UDP, MORE, &whole[..8]);
-        assert!(comes(&s, &client, place, &[&first], &content), "there is the first");
+    // On the bridge conntrack waits for the first one. Without it each piece goes its way alone.
+    for is_whole in [true, false] {
+        for (place, to) in [(&server, ip(&s.server)), (&s.outside, OUTSIDE)] {
+            let id = fastrand::u16(1..0xfff0);
+            let (whole, content) = datagram(5000, 80);
+            let last = with_id(s.from_client(to, UDP, 1, &content), id);
+            assert!(!comes(&s, &client, place, &[&last], &content), "{is_whole} {to}");
+            let first = with_id(s.from_client(to, UDP, MORE, &whole[..8]), id);
+            let pieces = if is_whole { &[&*first][..] } else { &[&*first, &*last][..] };
+            assert!(comes(&s, &client, place, pieces, &content), "{is_whole} {to}: as the first");
+            let (denied, content) = datagram(5000, 81);
+            let denied = with_id(s.from_client(to, UDP, MORE, &denied[..8]), id + 1);
+            let last = with_id(s.from_client(to, UDP, 1, &content), id + 1);
+            assert!(!comes(&s, &client, place, &[&denied, &last], &content), "{is_whole} {to}: 81");
+        }
+        s.node
+            .sh("ip link set bridge0 type bridge nf_call_iptables 0
+                 echo 0 >/proc/sys/net/bridge/bridge-nf-call-iptables")
+            .unwrap();
     }
+}
+
+/// The packet that a piece belongs to.
+fn with_id(mut frame: Vec<u8>, id: u16) -> Vec<u8> {
+    frame[18..20].copy_from_slice(&id.to_be_bytes());
+    let sum = u32::from(!u16::from_be_bytes([frame[24], frame[25]])) + u32::from(id);
+    frame[24..26].copy_from_slice(&(!((sum & 0xffff) + (sum >> 16)) as u16).to_be_bytes());
+    frame
 }
 
 /// Does content come somewhere after some frames are sent, and an honest datagram behind them?
@@ -124,7 +144,9 @@ fn overlapping_pieces_open_no_other_port_and_no_connection() {
             firsts.iter().for_each(|it| s.send(&client, it));
             s.send(&client, &last);
             let for_81 = |heard: &[u8]| {
-                heard[23] == UDP && heard[26..30] == ip(&s.client).octets() && heard[36..38] == [0, 81]
+                heard[23] == UDP
+                    && heard[26..30] == ip(&s.client).octets()
+                    && heard[36..38] == [0, 81]
             };
             assert!(!there.hears_any(for_81, SETTLE));
         }

@@ -71,10 +71,8 @@ fn r63_a_node_port_is_judged_by_the_backend_also_behind_the_nodes_address() {
             world.expect("z/a > 192.0.2.1 yes 201/TCP\n x/a > 192.0.2.1 no 201/TCP");
         }
         // The other end knows the true client as well.
-        world.policies(&[(
-            "x/b",
-            &table::about("b", "ingress: [{ from: [{ podSelector: {} }] }]"),
-        )]);
+        world
+            .policies(&[("x/b", &table::about("b", "ingress: [{ from: [{ podSelector: {} }] }]"))]);
         world.expect("x/a > 192.0.2.1 yes 201/TCP\n z/a,z/b > 192.0.2.1 no 201/TCP");
     }
 }
@@ -100,6 +98,9 @@ fn r64_from_outside_behind_the_nodes_address_is_the_world_and_never_the_node() {
     let from = |block: &str| format!("ingress: [{{ from: [{{ ipBlock: {{ cidr: {block} }} }}] }}]");
     world.on_a(&from("10.13.0.1/32"));
     world.expect("192.0.2.2 > 192.0.2.1 yes 201/TCP");
+    // Its answer goes to the node's address, and is no question of a pod that may ask nothing.
+    world.on_a(&format!("policyTypes: [Ingress, Egress], {}", from("10.13.0.1/32")));
+    world.expect("192.0.2.2 > 192.0.2.1 yes 201/TCP");
     // It carries the node's address, and the node always reaches its pods.
     world.on_a(&from("192.0.2.0/24"));
     let refused = |world: &World| {
@@ -117,8 +118,10 @@ fn r64_from_outside_behind_the_nodes_address_is_the_world_and_never_the_node() {
     world.expect("node > x/a yes 8080/TCP");
     // With `externalTrafficPolicy: Local` the pod sees the client.
     services(&world.cluster, &[format!("192.0.2.1:201/TCP > {a}:8080")]);
-    world.on_a(&from("192.0.2.2/32"));
-    world.expect("192.0.2.2 > 192.0.2.1 yes 201/TCP");
+    for types in ["Ingress", "Ingress, Egress"] {
+        world.on_a(&format!("policyTypes: [{types}], {}", from("192.0.2.2/32")));
+        world.expect("192.0.2.2 > 192.0.2.1 yes 201/TCP");
+    }
     world.on_a(&from("10.13.0.1/32"));
     assert!(refused(&world));
 }
@@ -128,7 +131,11 @@ fn r65_a_service_with_nobody_behind_it_refuses_and_an_isolated_pods_packet_ends_
     let mut world = World::new();
     world.cluster.node.sh("ip route add 10.96.0.0/16 via 192.0.2.2").unwrap();
     let reject = "type filter hook forward priority filter; ip daddr 10.96.0.10 reject;";
-    world.cluster.node.run(&["nft", &format!("table ip none {{ chain x {{ {reject} }}; }}")]).unwrap();
+    world
+        .cluster
+        .node
+        .run(&["nft", &format!("table ip none {{ chain x {{ {reject} }}; }}")])
+        .unwrap();
     let ask = |world: &World, from: &str, time: Duration| {
         let bind = || UdpSocket::bind("0.0.0.0:0").unwrap();
         let socket = world.cluster.places[from].enter(&world.cluster.node, bind);

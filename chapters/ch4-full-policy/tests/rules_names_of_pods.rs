@@ -29,6 +29,23 @@ fn egress(world: &mut World, rule: &str) {
 }
 
 #[test]
+fn r31_a_name_counts_for_the_pod_behind_a_service() {
+    let mut world = World::with([
+        with_ports("x/b", &["http 81/TCP"]),
+        with_ports("x/c", &["http 80/TCP"]),
+        pod("x/a"),
+        pod("x/free"),
+    ]);
+    egress(&mut world, &format!("ports: {HTTP}"));
+    for (backend, verdicts) in [("x/b", "yes 81/TCP no 80/TCP"), ("x/c", "yes 80/TCP no 81/TCP")] {
+        world.cluster.service(backend);
+        world.expect(&format!(
+            "x/a > 10.96.0.10 {verdicts}\n x/free > 10.96.0.10 yes 80/TCP,81/TCP"
+        ));
+    }
+}
+
+#[test]
 fn r33_a_name_from_a_block_is_the_subjects_number() {
     let mut world = world();
     let address = world.cluster.ip("x/b");

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use chapter::client;
 use hand::Hand;
-use lab::{CniCall, Node};
+use lab::{CniCall, Node, PodSpec};
 use plugin::{AGENT, add, conf, conf_with, fail, node, succeed};
 use scene::{OUTSIDE, ask, eventually, within};
 use serde_json::{Value, json};
@@ -105,6 +105,10 @@ fn what_is_asked_before_the_bridges_filter_is_told_wherever_one_looks() {
     let told = "egress to the node and the world is not judged";
     eventually("status says so", || problems(&s.node).contains(told));
     assert!(s.node.run(&[lab::AGENT, "status"]).is_err(), "who asks by exit status learns it");
+    // What concerns others does not make it forgotten.
+    s.node.run_pod(PodSpec::new("another")).unwrap();
+    s.node.wait_until_in_force(Duration::from_secs(30)).unwrap();
+    assert!(problems(&s.node).contains(told));
     let (is_sound, health) = s.node.enter(|| client::health().unwrap()).unwrap();
     assert!(!is_sound && health.to_string().contains(told), "{health}");
     s.node.sh("tc filter del dev bridge0 ingress prio 1 handle 2 bpf").unwrap();

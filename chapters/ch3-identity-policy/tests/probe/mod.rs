@@ -19,7 +19,8 @@ use serde_json::{Value, json};
 
 use crate::plugin::ready_node;
 pub use place::Place;
-use servers::{PORTS, Servers, Serving, Sockets};
+pub use servers::PORTS;
+use servers::{Servers, Serving, Sockets};
 
 /// How long anything may take that must come to be.
 pub const DEADLINE: Duration = Duration::from_secs(30);
@@ -154,6 +155,11 @@ impl Cluster {
     }
     // #endregion settle
 
+    /// Has a token come to some server, answered or not?
+    pub fn has_arrived(&self, token: u64) -> bool {
+        self.servers.arrived.has(token)
+    }
+
     /// The addresses in `endpoint_map`, and whether they are of this node.
     pub fn endpoint_map(&self) -> BTreeMap<String, bool> {
         self.settle();
@@ -164,7 +170,14 @@ impl Cluster {
 
     /// What the agent says is not as it should be.
     pub fn problems(&self) -> Vec<String> {
-        let status: Value = self.agent(&["status"]);
+        // It fails where the kernel does not do what is wanted, and answers all the same.
+        let ask = format!("{} status || true", lab::AGENT);
+        let mut status = Value::Null;
+        wait_until("the agent answers", || {
+            let answer = self.node.sh(&ask).unwrap_or_default();
+            status = serde_json::from_str(&answer).unwrap_or_default();
+            !status.is_null()
+        });
         let problems = status["problems"].as_array().unwrap();
         problems.iter().map(|it| it.as_str().unwrap().into()).collect()
     }

@@ -24,6 +24,18 @@ pub enum Protocol {
 /// Those with ports.
 pub const ALL: [Protocol; 3] = [Protocol::Tcp, Protocol::Udp, Protocol::Sctp];
 
+impl Protocol {
+    /// As Kubernetes and IANA call it.
+    pub fn name(self) -> &'static str {
+        ["TCP", "UDP", "SCTP", "ICMP"][self as usize]
+    }
+
+    /// Its number in IP.
+    pub fn number(self) -> u8 {
+        [6, 17, 132, 1][self as usize]
+    }
+}
+
 /// A socket belongs to the network in which it was opened.
 #[derive(Debug)]
 pub enum Client {
@@ -109,6 +121,20 @@ impl Client {
                     (!name.is_empty()).then(|| String::from_utf8_lossy(name).into_owned())
                 })
                 .await
+            }
+            Self::Icmp(socket) => {
+                let socket = tokio::net::UdpSocket::from_std(socket)?;
+                let echo = echo_request(token);
+                socket.send_to(&echo, to).await?;
+                let mut packet = [0; 256];
+                loop {
+                    let (length, from) = socket.recv_from(&mut packet).await?;
+                    let message = packet[20..length].to_vec();
+                    // An answer is what was asked but for type and checksum.
+                    if from.ip() == *to.ip() && message[0] == 0 && message[4..] == echo[4..] {
+                        return Ok(String::new());
+                    }
+                }
             }
         }
     }

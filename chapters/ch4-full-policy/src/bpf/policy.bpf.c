@@ -252,8 +252,10 @@ int to_node(struct __sk_buff *skb)
 	struct packet packet = {};
 	__u32 src_id = 0, dst_id = 0;
 
+	/* #region look */
 	if (is_marked(skb) && !(skb->mark & (MARK_UNDECIDED | MARK_AGAIN)))
 		return TC_ACT_OK;
+	/* #endregion look */
 	int reason = parse(skb, &packet);
 
 	if (!is_marked(skb) && (reason || !packet.proto))

@@ -67,7 +67,15 @@ impl Hand {
         self.node.wait_until_in_force(PATIENCE).unwrap();
     }
 
-    /// Takes it away.
+    /// Takes all away.
+    pub fn no_policies(&self) {
+        let all = self.node.objects(lab::Kind::NetworkPolicy).unwrap();
+        for policy in all.iter().filter_map(|it| it["metadata"]["name"].as_str()) {
+            self.node.delete_object(lab::Kind::NetworkPolicy, "default", policy).unwrap();
+        }
+    }
+
+    /// Takes one away.
     pub fn no_policy(&self, pod: &str) {
         self.node.delete_object(lab::Kind::NetworkPolicy, "default", pod).unwrap();
         self.node.wait_until_in_force(PATIENCE).unwrap();
@@ -86,7 +94,13 @@ impl Hand {
     }
 
     /// What the client sends to a pod, or out of the pods' network.
-    pub fn from_client(&self, to: Ipv4Addr, protocol: u8, fragment: u16, payload: &[u8]) -> Vec<u8> {
+    pub fn from_client(
+        &self,
+        to: Ipv4Addr,
+        protocol: u8,
+        fragment: u16,
+        payload: &[u8],
+    ) -> Vec<u8> {
         self.from(&self.client, to, protocol, fragment, payload)
     }
 
@@ -141,9 +155,27 @@ impl Hand {
         is_heard
     }
 
+    /// The same where the node itself may be who drops it.
+    pub fn arrives_in_time(
+        &self,
+        from: &Sandbox,
+        to: &Sandbox,
+        frame: &[u8],
+        content: &[u8],
+    ) -> bool {
+        let there = to.enter(&self.node, || RawSocket::on("eth0")).unwrap();
+        self.send(from, frame);
+        let has_it = |heard: &[u8]| heard.windows(content.len()).any(|it| it == content);
+        there.hears_any(has_it, Duration::from_secs(1))
+    }
+
     /// The client sends a datagram: does it arrive with that pod?
     pub fn reaches_pod(&self, pod: &Pod, to: (Ipv4Addr, u16)) -> bool {
-        let (payload, content) = datagram(5000, to.1);
+        self.reaches_pod_from(5000, pod, to)
+    }
+
+    pub fn reaches_pod_from(&self, port: u16, pod: &Pod, to: (Ipv4Addr, u16)) -> bool {
+        let (payload, content) = datagram(port, to.1);
         let frame = self.from_client(to.0, UDP, 0, &payload);
         let sandbox = |pod: &Pod| pod.sandbox.clone().unwrap();
         self.arrives(&sandbox(&self.client), &sandbox(pod), &frame, &content)

@@ -2,6 +2,7 @@
 //! something of it is another, and at no other time.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::Ipv4Addr;
 
 use super::claimant::Claimant;
 use super::identity::{Asked, Identities, relevant};
@@ -25,6 +26,9 @@ pub struct Claims {
     node: String,
     /// What counts only since a policy asks about it.
     asked: Asked,
+    /// Numbers that addresses keep: see [`hold`](Self::hold).
+    held: BTreeMap<Ipv4Addr, u32>,
+    released: BTreeSet<Ipv4Addr>,
     /// Whom something keeps from being as it should be, and what: it is tried again each time.
     failed: BTreeMap<Name, String>,
     /// Why the identities cannot be written down.
@@ -37,6 +41,12 @@ impl Claims {
     /// None yet, on this node.
     pub fn new(node: String) -> Self {
         Self { node, ..Self::default() }
+    }
+
+    /// Pods keep the numbers that they have, while programs of another chapter judge them: their
+    /// policy_map has no others. With none, all are as they should be again.
+    pub fn hold(&mut self, numbers: BTreeMap<Ipv4Addr, u32>) {
+        self.released.extend(std::mem::replace(&mut self.held, numbers).into_keys());
     }
 
     /// Works in what is another. Identities are drawn, and what must outlive the agent is written
@@ -99,6 +109,9 @@ impl Claims {
             touched.extend(local.iter().map(|(link, _)| link.clone()));
         }
         self.asked = asked;
+        for address in std::mem::take(&mut self.released) {
+            touched.extend(self.owners.claiming(address).cloned());
+        }
         let links: Vec<_> = touched.iter().flat_map(|pod| local.of_pod(pod)).cloned().collect();
         touched.extend(links);
         touched
@@ -137,7 +150,18 @@ impl Claims {
         if id == Some(None) {
             self.keep_out(key, &claimant.pod, "all identities are taken, by different labels");
         }
-        Some((claimant, id.flatten()))
+        let held = self.held(&claimant, id.flatten(), identities);
+        Some((claimant, held.or(id.flatten())))
+    }
+
+    /// The number that a pod keeps for now. Chapter 3 knows no names of ports, so they may differ.
+    fn held(&self, claimant: &Claimant, id: Option<u32>, identities: &Identities) -> Option<u32> {
+        let held = *self.held.get(claimant.addresses.first()?)?;
+        let (before, now) = (identities.labels(held)?, identities.labels(id?)?);
+        let is_alike = before.namespace == now.namespace
+            && before.namespace_labels == now.namespace_labels
+            && before.labels == now.labels;
+        is_alike.then_some(held)
     }
 
     /// An endpoint's labels in the API, or else the last ones that it had there.

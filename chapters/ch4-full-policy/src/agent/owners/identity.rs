@@ -53,8 +53,10 @@ pub struct Asked {
 // #region relevant
 /// What counts of all that a policy could ask about.
 pub fn relevant(mut labels: SecurityLabels, asked: &Asked) -> SecurityLabels {
+    // #region counts
     labels.labels.retain(|key, _| !is_unique(key) || asked.labels.contains(key));
     labels.ports.retain(|port| asked.ports.contains(&port.name));
+    // #endregion counts
     labels
 }
 // #endregion relevant

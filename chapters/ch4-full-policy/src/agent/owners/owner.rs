@@ -59,6 +59,11 @@ impl Owners {
         claims.filter_map(|(_, key)| self.claimants.get_key_value(key))
     }
 
+    /// The keys of all who claim an address.
+    pub fn claiming(&self, address: Ipv4Addr) -> impl Iterator<Item = &Name> {
+        self.claimants(address).map(|(key, _)| key)
+    }
+
     /// Who has an address.
     pub fn owner(&self, address: Ipv4Addr) -> Option<&Claimant> {
         let claimants = self.claimants(address);

@@ -188,6 +188,9 @@ pub fn read_rule(
         return leave_out(format!(": {unknown:?} is not known here"));
     }
     let ports = Arc::new(RulePorts::parse(rule.ports, &mut leave_out));
+    if ports.is_nothing() {
+        return;
+    }
     if rule.peers.is_empty() {
         rules.push(Rule { at: at.into(), ports: ports.clone(), peers: Peers::Everybody });
     }

@@ -30,8 +30,6 @@ pub struct Verdicts {
     /// How many policies ask about what counts for an identity only then.
     labels_asked: BTreeMap<String, usize>,
     ports_asked: BTreeMap<String, usize>,
-    /// Names of ports do not count yet: see [`hold_names`](Self::hold_names).
-    are_names_held: bool,
     changes: VerdictChanges,
 }
 
@@ -125,17 +123,10 @@ impl Verdicts {
 
     /// What counts for an identity only since some policy asks about it.
     pub fn asked(&self) -> Asked {
-        let names = self.ports_asked.keys().filter(|_| !self.are_names_held);
         Asked {
             labels: self.labels_asked.keys().cloned().collect(),
-            ports: names.cloned().collect(),
+            ports: self.ports_asked.keys().cloned().collect(),
         }
-    }
-
-    /// Pods keep the numbers that chapter 3 gave them while its programs still judge them: their
-    /// policy_map has no others.
-    pub fn hold_names(&mut self, hold: bool) {
-        self.are_names_held = hold;
     }
 
     /// A policy is new or another, or (`None`) gone: what it selects or has selected is judged

@@ -1,7 +1,7 @@
 //! The loop: whatever has happened, find out what is wanted and write what differs. It runs in a
 //! thread of its own, and may wait for the kernel and for files as long as they take.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
@@ -97,10 +97,10 @@ impl Engine {
     /// Runs until nobody can send messages any more. To be called when the stores are ready.
     pub fn run(mut self, messages: &Receiver<Message>, ready: impl FnOnce()) {
         self.look_around(); // pods may have gone while no agent was there
-        // Chapter 3's programs read their own policy_map until ours are in their place.
-        self.wanted.verdicts.hold_names(self.datapath.is_new());
+        // Another chapter's programs read its own policy_map until ours are in their place.
+        self.wanted.claims.hold(self.datapath.numbers_of_another_chapter());
         self.reconcile();
-        self.wanted.verdicts.hold_names(false);
+        self.wanted.claims.hold(BTreeMap::new());
         self.reconcile();
         ready();
         loop {

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::{Context as _, Result, anyhow, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use nix::net::if_::if_nametoindex;
 
 use crate::agent::objects::key::Name;
@@ -65,32 +65,34 @@ impl Filters {
         }
         let programs = tc::programs();
         let mut faults = BTreeMap::new();
-        for bridge in self.bridges.iter().filter(|bridge| veths.has(**bridge)) {
+        for bridge in &self.bridges {
             let Some(name) = tc::link_name(*bridge) else { continue };
-            let programs = programs.as_ref().map_err(|error| anyhow!("{error:#}"));
-            if let Err(error) = programs.and_then(|programs| mend_bridge(programs, &name)) {
-                let fault = format!("egress to the node and the world is not judged: {error:#}");
-                faults.insert(name.as_str().into(), fault);
+            // Each try makes news, which must not make the next one.
+            let known = self.faults.get(&*name).filter(|_| *veths != Veths::All);
+            faults.extend(known.map(|fault| (name.as_str().into(), fault.clone())));
+            if known.is_none() && veths.has(*bridge) {
+                faults.extend(mend_bridge(&programs, &name).err());
             }
         }
         for (link, endpoint) in endpoints {
-            // Each try makes news, which must not make the next one.
             let known = self.faults.get(link).filter(|_| *veths != Veths::All);
             faults.extend(known.map(|fault| (link.clone(), fault.clone())));
             if known.is_some() || !veths.has(endpoint.new.ifindex) {
                 continue;
             }
             let name = endpoint.name();
-            let programs = programs.as_ref().map_err(|error| anyhow!("{error:#}"));
-            let mended = programs.and_then(|programs| {
-                ensure_named(endpoint.new.ifindex, link)?;
+            let mended = ensure_named(endpoint.new.ifindex, link).and_then(|()| {
                 let bridge = tc::bridge_of(link)?;
+                let bridge_name = tc::link_name(bridge).context("its bridge is gone")?;
                 // First: our from_pod leaves to the bridge what another one would have dropped.
                 if !self.bridges.contains(&bridge) {
-                    mend_bridge(programs, &tc::link_name(bridge).context("its bridge is gone")?)?;
+                    if let Err((name, fault)) = mend_bridge(&programs, &bridge_name) {
+                        faults.insert(name, fault.clone());
+                        bail!(fault);
+                    }
                     self.bridges.insert(bridge);
                 }
-                programs.mend_veth(link)
+                usable(&programs)?.mend_veth(link)
             });
             match mended {
                 Ok(true) => tracing::warn!("{name}: {link} had other filters or none: attached"),
@@ -114,9 +116,20 @@ impl Filters {
     }
 }
 
-fn mend_bridge(programs: &Programs, bridge: &str) -> Result<()> {
-    if programs.mend_bridge(bridge)? {
-        tracing::warn!("{bridge} had another filter or none: attached");
+/// An error as many may get it.
+fn usable(programs: &Result<Programs>) -> Result<&Programs> {
+    programs.as_ref().map_err(|error| anyhow!("{error:#}"))
+}
+
+/// Or the fault, by link.
+fn mend_bridge(programs: &Result<Programs>, bridge: &str) -> Result<(), (Name, String)> {
+    match usable(programs).and_then(|programs| programs.mend_bridge(bridge)) {
+        Ok(true) => tracing::warn!("{bridge} had another filter or none: attached"),
+        Ok(false) => {}
+        Err(error) => {
+            let fault = format!("egress to the node and the world is not judged: {error:#}");
+            return Err((bridge.into(), fault));
+        }
     }
     Ok(())
 }
