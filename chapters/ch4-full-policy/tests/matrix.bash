@@ -45,7 +45,6 @@ policy_in() {
   kubectl apply -f - <<<"{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: $2, namespace: $1}, spec: $3}"
 }
 
-# shellcheck disable=SC2016  # the pod's shell expands it
 # In a pod: which of these, ADDRESS:PORT, answer? All are asked at once.
 # shellcheck disable=SC2016  # it is for the pod's shell
 ASK='for each; do { [ "$(nc -w3 "${each%:*}" "${each#*:}" </dev/null 2>/dev/null)" ] && echo "$each"; } & done; wait'
