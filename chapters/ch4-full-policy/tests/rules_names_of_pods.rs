@@ -39,7 +39,9 @@ fn r31_a_name_counts_for_the_pod_behind_a_service() {
     egress(&mut world, &format!("ports: {HTTP}"));
     for (backend, verdicts) in [("x/b", "yes 81/TCP no 80/TCP"), ("x/c", "yes 80/TCP no 81/TCP")] {
         world.cluster.service(backend);
-        world.expect(&format!("x/a > 10.96.0.10 {verdicts}\n x/free > 10.96.0.10 yes 80/TCP,81/TCP"));
+        world.expect(&format!(
+            "x/a > 10.96.0.10 {verdicts}\n x/free > 10.96.0.10 yes 80/TCP,81/TCP"
+        ));
     }
 }
 
