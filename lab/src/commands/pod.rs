@@ -52,7 +52,7 @@ pub fn pod(node: &str, command: PodCommand) -> Result<()> {
 fn run(node: &Node, name: String, namespace: String, labels: &[String]) -> Result<()> {
     lab::check_name(&name)?;
     lab::check_name(&namespace)?;
-    let mut spec = PodSpec::new(name).namespace(namespace);
+    let mut spec = PodSpec::new(&name).namespace(namespace);
     spec.labels = labels_from(labels)?;
     node.create_pod(spec)?;
     say(format_args!("pod/{name} created"));
