@@ -109,7 +109,10 @@ fn r82_a_named_port_that_changes_owner_is_the_new_owners() {
 fn r83_with_a_namespace_go_its_policies_with_ports_and_its_pods_as_peers() {
     let mut world = World::new();
     world.policies(&[
-        ("z/deny", "{ podSelector: {}, policyTypes: [Egress], egress: [{ ports: [{ port: 80 }] }] }"),
+        (
+            "z/deny",
+            "{ podSelector: {}, policyTypes: [Egress], egress: [{ ports: [{ port: 80 }] }] }",
+        ),
         ("x/policy", &table::about("a", &format!("ingress: [{{ from: [{}] }}]", table::ALL_Z))),
     ]);
     world.expect("z/a > x/a yes 80/TCP no 81/TCP\n x/b > x/a no 80/TCP");
@@ -140,17 +143,20 @@ fn r84_what_does_not_fit_into_the_maps_of_ports_and_blocks_denies_and_is_told() 
         write!(ports, ", {{ port: {} }}", 1000 + 2 * number).unwrap();
     }
     let too_many_ports = format!("policyTypes: [Egress], egress: [{{ ports: [{ports}] }}]");
-    for (map, too_many, would_be_open) in [
-        ("block_map", too_many_blocks, "10.13.0.1"),
-        ("port_map", too_many_ports, "x/b"),
-    ] {
+    for (map, too_many, would_be_open) in
+        [("block_map", too_many_blocks, "10.13.0.1"), ("port_map", too_many_ports, "x/b")]
+    {
         world.policies(&[("x/b", &of_b), ("x/policy", &table::about("a", open))]);
         world.expect("x/a,x/b > 192.0.2.2 yes 80/TCP");
         println!("{map}");
         world.cluster.policy("x/policy", &table::about("a", &too_many));
         let told = format!("{map}: it is full; what is left out is denied");
         let is_told = |world: &World| world.cluster.problems().iter().any(|it| it.contains(&told));
-        assert!(lab::wait_until(probe::DEADLINE, || is_told(&world)), "{:?}", world.cluster.problems());
+        assert!(
+            lab::wait_until(probe::DEADLINE, || is_told(&world)),
+            "{:?}",
+            world.cluster.problems()
+        );
         world.expect(&format!(
             "x/b > 192.0.2.2 yes 80/TCP
              x/a > 192.0.2.2,{would_be_open} no 80/TCP"

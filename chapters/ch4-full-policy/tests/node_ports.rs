@@ -71,10 +71,8 @@ fn r63_a_node_port_is_judged_by_the_backend_also_behind_the_nodes_address() {
             world.expect("z/a > 192.0.2.1 yes 201/TCP\n x/a > 192.0.2.1 no 201/TCP");
         }
         // The other end knows the true client as well.
-        world.policies(&[(
-            "x/b",
-            &table::about("b", "ingress: [{ from: [{ podSelector: {} }] }]"),
-        )]);
+        world
+            .policies(&[("x/b", &table::about("b", "ingress: [{ from: [{ podSelector: {} }] }]"))]);
         world.expect("x/a > 192.0.2.1 yes 201/TCP\n z/a,z/b > 192.0.2.1 no 201/TCP");
     }
 }
@@ -133,7 +131,11 @@ fn r65_a_service_with_nobody_behind_it_refuses_and_an_isolated_pods_packet_ends_
     let mut world = World::new();
     world.cluster.node.sh("ip route add 10.96.0.0/16 via 192.0.2.2").unwrap();
     let reject = "type filter hook forward priority filter; ip daddr 10.96.0.10 reject;";
-    world.cluster.node.run(&["nft", &format!("table ip none {{ chain x {{ {reject} }}; }}")]).unwrap();
+    world
+        .cluster
+        .node
+        .run(&["nft", &format!("table ip none {{ chain x {{ {reject} }}; }}")])
+        .unwrap();
     let ask = |world: &World, from: &str, time: Duration| {
         let bind = || UdpSocket::bind("0.0.0.0:0").unwrap();
         let socket = world.cluster.places[from].enter(&world.cluster.node, bind);

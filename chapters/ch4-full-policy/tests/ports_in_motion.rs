@@ -138,9 +138,11 @@ fn r80_one_packet_meets_the_old_policies_or_the_new_ones_whatever_they_are_made_
         to("{ ipBlock: { cidr: 0.0.0.0/0, except: [198.51.100.0/24] } }"),
         to("{ ipBlock: { cidr: 10.0.0.0/8 } }, { ipBlock: { cidr: 128.0.0.0/1 } }"),
         format!("{HEAD}, egress: [{{ {ports} }}]"),
-        format!("{HEAD}, egress: [{{ ports: [{{ protocol: UDP, port: 80 }}, \
+        format!(
+            "{HEAD}, egress: [{{ ports: [{{ protocol: UDP, port: 80 }}, \
                  {{ protocol: UDP, port: 1180, endPort: 1180 }}] }}, \
-                 {{ ports: [{{ protocol: UDP, port: 1270, endPort: 1280 }}] }}]"),
+                 {{ ports: [{{ protocol: UDP, port: 1270, endPort: 1280 }}] }}]"
+        ),
     ];
     beside_traffic(&s, &both[0], || {
         for number in 0..180 {

@@ -23,7 +23,9 @@ use serde_json::Value;
 fn count(s: &Hand, rules: &[&str]) {
     let rules: String = rules.iter().map(|it| format!("{it} counter\n")).collect();
     let hook = "type filter hook ingress device bridge0 priority 0";
-    s.node.run(&["nft", &format!("table netdev r1 {{ chain up {{ {hook}\n{rules} }}\n}}")]).unwrap();
+    s.node
+        .run(&["nft", &format!("table netdev r1 {{ chain up {{ {hook}\n{rules} }}\n}}")])
+        .unwrap();
 }
 
 /// How many packets each rule has seen.

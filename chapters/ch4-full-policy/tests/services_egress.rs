@@ -96,10 +96,7 @@ fn r57_a_service_whose_backend_is_the_node_needs_its_address_and_port() {
     // As `kubernetes.default` is; by UDP it can be seen what gets there without an answer.
     services(
         &world.cluster,
-        &[
-            "10.96.0.10:80/TCP > 192.0.2.1:8080".into(),
-            "10.96.0.10:80/UDP > 10.13.0.1:8080".into(),
-        ],
+        &["10.96.0.10:80/TCP > 192.0.2.1:8080".into(), "10.96.0.10:80/UDP > 10.13.0.1:8080".into()],
     );
     let node = "{ ipBlock: { cidr: 192.0.2.1/32 } }, { ipBlock: { cidr: 10.13.0.1/32 } }";
     let others = "{ ipBlock: { cidr: 0.0.0.0/0, except: [192.0.2.1/32, 10.13.0.1/32] } }";
@@ -125,10 +122,15 @@ fn r57_a_service_whose_backend_is_the_node_needs_its_address_and_port() {
 #[test]
 fn r58_a_service_with_external_endpoints_is_judged_by_the_endpoint() {
     let mut world = World::new();
-    services(&world.cluster, &["UDP", "TCP"].map(|it| format!("10.96.0.10:80/{it} > 192.0.2.2:81")));
+    services(
+        &world.cluster,
+        &["UDP", "TCP"].map(|it| format!("10.96.0.10:80/{it} > 192.0.2.2:81")),
+    );
     let outside = |block: &str| {
         let ports = "[{ port: 81, protocol: UDP }]";
-        format!("policyTypes: [Egress], egress: [{{ to: [{{ ipBlock: {block} }}], ports: {ports} }}]")
+        format!(
+            "policyTypes: [Egress], egress: [{{ to: [{{ ipBlock: {block} }}], ports: {ports} }}]"
+        )
     };
     let open = format!("{Z_A} 80/UDP,80/TCP");
     world.on_a(&outside("{ cidr: 192.0.2.0/24, except: [192.0.2.3/32] }"));
@@ -154,10 +156,7 @@ fn r60_dns_by_udp_and_tcp_through_its_cluster_ip() {
     let mut world = World::new();
     world.run(pod("kube-system/dns"));
     let dns = world.cluster.ip("kube-system/dns");
-    services(
-        &world.cluster,
-        &["UDP", "TCP"].map(|it| format!("10.96.0.10:53/{it} > {dns}:53")),
-    );
+    services(&world.cluster, &["UDP", "TCP"].map(|it| format!("10.96.0.10:53/{it} > {dns}:53")));
     let to_dns = "namespaceSelector: { matchLabels: { ns: kube-system } }, \
                   podSelector: { matchLabels: { pod: dns } }";
     let rule = |ports: &str| {
