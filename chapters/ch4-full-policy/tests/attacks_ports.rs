@@ -32,7 +32,7 @@ fn rules(s: &Hand, ports: &str) -> [(&'static str, String); 2] {
 /// Does it arrive with the server, or outside?
 fn arrives(s: &Hand, to: Ipv4Addr, protocol: u8, header: &[u8]) -> bool {
     let content: [u8; 8] = fastrand::u64(..).to_be_bytes();
-    let packet = s.from_client(to, protocol, 0, &[header, &content].concat());
+    let packet = s.packet_from_client(to, protocol, 0, &[header, &content].concat());
     let place = if to == OUTSIDE { s.outside.clone() } else { s.server.sandbox.clone().unwrap() };
     s.arrives(s.client.sandbox.as_ref().unwrap(), &place, &packet, &content)
 }
@@ -150,7 +150,12 @@ fn r71_an_icmp_error_passes_if_the_port_that_it_quotes_is_allowed() {
         let quoted = ipv4(ip(&s.client), ip(&s.server), UDP, (&[], 0), &udp(from, to));
         let content: [u8; 8] = fastrand::u64(..).to_be_bytes();
         let error = icmp(3, 0, &[&quoted[..], &content].concat());
-        s.arrives(&server, &client, &s.from(&s.server, ip(&s.client), ICMP, 0, &error), &content)
+        s.arrives(
+            &server,
+            &client,
+            &s.packet_from(&s.server, ip(&s.client), ICMP, 0, &error),
+            &content,
+        )
     };
     let by_port = |port: u16| {
         let ports = format!("[{{ protocol: UDP, port: {port} }}]");
@@ -183,7 +188,7 @@ fn r71_an_icmp_error_passes_if_the_port_that_it_quotes_is_allowed() {
         let quoted = ipv4(NODE, OUTSIDE, UDP, (&[], 0), &udp(5000, port));
         let content: [u8; 8] = fastrand::u64(..).to_be_bytes();
         let error = icmp(11, 0, &[&quoted[..], &content].concat());
-        let packet = s.from_outside([192, 0, 2, 9].into(), NODE, ICMP, &error);
+        let packet = s.packet_from_outside([192, 0, 2, 9].into(), NODE, ICMP, &error);
         s.comes(&s.outside, &client, &[&packet], &content)
     };
     assert!(s.reaches_outside(5000, (OUTSIDE, 7)));

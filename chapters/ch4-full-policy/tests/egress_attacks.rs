@@ -45,7 +45,7 @@ fn a_fragment_that_waits_does_not_grant_what_was_asked_meanwhile() {
     s.policy("client", SERVER_ONLY);
     let client = s.client.sandbox.clone().unwrap();
     let (whole, content) = datagram(5000, 80);
-    let part = |field: u16, bytes: &[u8]| s.from_client(ip(&s.server), UDP, field, bytes);
+    let part = |field: u16, bytes: &[u8]| s.packet_from_client(ip(&s.server), UDP, field, bytes);
     s.client_sends(&part(MORE, &whole[..8]));
     assert!(!s.reaches_outside(5000, (OUTSIDE, 53)));
     let server = s.server.sandbox.clone().unwrap();
@@ -58,7 +58,7 @@ fn a_fragment_that_waits_does_not_grant_what_was_asked_meanwhile() {
 fn what_was_begun_before_the_pod_was_isolated_does_not_end_outside() {
     let s = Hand::new();
     let client = s.client.sandbox.clone().unwrap();
-    let part = |field: u16, bytes: &[u8]| s.from_client(OUTSIDE, UDP, field, bytes);
+    let part = |field: u16, bytes: &[u8]| s.packet_from_client(OUTSIDE, UDP, field, bytes);
     let ends_outside = |between: &dyn Fn()| {
         let (whole, content) = datagram(5000, 7);
         s.client_sends(&part(MORE, &whole[..8]));

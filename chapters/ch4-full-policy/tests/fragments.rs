@@ -92,14 +92,14 @@ fn r74_without_its_first_no_fragment_passes() {
         for (place, to) in [(&server, ip(&s.server)), (&s.outside, OUTSIDE)] {
             let id = fastrand::u16(1..0xfff0);
             let (whole, content) = datagram(5000, 80);
-            let last = with_id(s.from_client(to, UDP, 1, &content), id);
+            let last = with_id(s.packet_from_client(to, UDP, 1, &content), id);
             assert!(!s.comes(&client, place, &[&last], &content), "{is_whole} {to}");
-            let first = with_id(s.from_client(to, UDP, MORE, &whole[..8]), id);
+            let first = with_id(s.packet_from_client(to, UDP, MORE, &whole[..8]), id);
             let pieces = if is_whole { &[&*first][..] } else { &[&*first, &*last][..] };
             assert!(s.comes(&client, place, pieces, &content), "{is_whole} {to}: as the first");
             let (denied, content) = datagram(5000, 81);
-            let denied = with_id(s.from_client(to, UDP, MORE, &denied[..8]), id + 1);
-            let last = with_id(s.from_client(to, UDP, 1, &content), id + 1);
+            let denied = with_id(s.packet_from_client(to, UDP, MORE, &denied[..8]), id + 1);
+            let last = with_id(s.packet_from_client(to, UDP, 1, &content), id + 1);
             assert!(!s.comes(&client, place, &[&denied, &last], &content), "{is_whole} {to}: 81");
         }
         s.node
@@ -125,7 +125,8 @@ fn overlapping_pieces_open_no_other_port_and_no_connection() {
     let client = s.client.sandbox.clone().unwrap();
     let server = s.server.sandbox.clone().unwrap();
     for (place, to) in [(&server, ip(&s.server)), (&s.outside, OUTSIDE)] {
-        let piece = |proto: u8, field: u16, bytes: &[u8]| s.from_client(to, proto, field, bytes);
+        let piece =
+            |proto: u8, field: u16, bytes: &[u8]| s.packet_from_client(to, proto, field, bytes);
         let content: [u8; 8] = fastrand::u64(..).to_be_bytes();
         let first = |port: u16| piece(UDP, MORE, &with_content(5000, port, &[0; 24])[..24]);
         let last = piece(UDP, 3, &content);

@@ -1,6 +1,6 @@
 //! A client whose policies say where it may send, and packets made by hand around it.
 
-#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(dead_code, unused_imports, reason = "each test file uses its part")]
 
 mod packet;
 
@@ -138,7 +138,7 @@ impl Hand {
 
     pub fn reaches_pod_from(&self, port: u16, pod: &Pod, to: (Ipv4Addr, u16)) -> bool {
         let (payload, content) = datagram(port, to.1);
-        let frame = self.from_client(to.0, UDP, 0, &payload);
+        let frame = self.packet_from_client(to.0, UDP, 0, &payload);
         let sandbox = |pod: &Pod| pod.sandbox.clone().unwrap();
         self.arrives(&sandbox(&self.client), &sandbox(pod), &frame, &content)
     }
@@ -146,7 +146,7 @@ impl Hand {
     /// The client sends a datagram: does it arrive outside?
     pub fn reaches_outside(&self, source_port: u16, to: (Ipv4Addr, u16)) -> bool {
         let (payload, content) = datagram(source_port, to.1);
-        let frame = self.from_client(to.0, UDP, 0, &payload);
+        let frame = self.packet_from_client(to.0, UDP, 0, &payload);
         let client = self.client.sandbox.clone().unwrap();
         self.arrives(&client, &self.outside, &frame, &content)
     }
@@ -154,7 +154,7 @@ impl Hand {
     /// The server sends the client a datagram: does it arrive?
     pub fn is_answered(&self, pod: &Pod, from: u16, to: u16) -> bool {
         let (payload, content) = datagram(from, to);
-        let frame = self.from(pod, ip(&self.client), UDP, 0, &payload);
+        let frame = self.packet_from(pod, ip(&self.client), UDP, 0, &payload);
         let sandbox = |pod: &Pod| pod.sandbox.clone().unwrap();
         self.arrives(&sandbox(pod), &sandbox(&self.client), &frame, &content)
     }
@@ -172,7 +172,7 @@ impl Hand {
 
     fn is_reached(&self, from: (Ipv4Addr, u16), to: (Ipv4Addr, u16)) -> bool {
         let (payload, content) = datagram(from.1, to.1);
-        let frame = self.from_outside(from.0, to.0, UDP, &payload);
+        let frame = self.packet_from_outside(from.0, to.0, UDP, &payload);
         self.arrives(&self.outside, &self.client.sandbox.clone().unwrap(), &frame, &content)
     }
 }

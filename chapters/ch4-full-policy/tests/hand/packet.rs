@@ -10,17 +10,17 @@ use crate::scene::UPLINK;
 
 impl Hand {
     /// What the client sends to a pod, or out of the pods' network.
-    pub fn from_client(
+    pub fn packet_from_client(
         &self,
         to: Ipv4Addr,
         protocol: u8,
         fragment: u16,
         payload: &[u8],
     ) -> Vec<u8> {
-        self.from(&self.client, to, protocol, fragment, payload)
+        self.packet_from(&self.client, to, protocol, fragment, payload)
     }
 
-    pub fn from(
+    pub fn packet_from(
         &self,
         pod: &Pod,
         to: Ipv4Addr,
@@ -34,7 +34,7 @@ impl Hand {
     }
 
     /// What somebody outside sends, under any address.
-    pub fn from_outside(
+    pub fn packet_from_outside(
         &self,
         source: Ipv4Addr,
         to: Ipv4Addr,
