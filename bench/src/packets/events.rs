@@ -10,6 +10,9 @@ use ch3_identity_policy::maps::event::RawEvent;
 use ch3_identity_policy::maps::{GLOBALS, Number};
 use libbpf_rs::{MapHandle, RingBufferBuilder};
 
+/// The reader may not get a CPU at once.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// A thread that reads events and counts them.
 #[derive(Debug)]
 pub struct Events {
@@ -78,7 +81,7 @@ impl Events {
     /// Waits until there were exactly so many.
     pub fn wait_for(&self, count: usize) -> Result<()> {
         let start = Instant::now();
-        while self.seen() < count && start.elapsed() < Duration::from_secs(2) {
+        while self.seen() < count && start.elapsed() < PATIENCE {
             std::thread::sleep(Duration::from_millis(1));
         }
         ensure!(self.seen() == count, "{} events were told, {count} should be", self.seen());
