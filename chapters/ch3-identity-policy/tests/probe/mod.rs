@@ -19,7 +19,8 @@ use serde_json::{Value, json};
 
 use crate::plugin::ready_node;
 pub use place::Place;
-use servers::{PORTS, Servers, Serving, Sockets};
+pub use servers::PORTS;
+use servers::{Servers, Serving, Sockets};
 
 /// How long anything may take that must come to be.
 pub const DEADLINE: Duration = Duration::from_secs(30);
@@ -160,7 +161,14 @@ impl Cluster {
 
     /// What the agent says is not as it should be.
     pub fn problems(&self) -> Vec<String> {
-        let status: Value = self.agent(&["status"]);
+        // It fails where the kernel does not do what is wanted, and answers all the same.
+        let mut status = Err(String::new());
+        lab::wait_until(DEADLINE, || {
+            let answer = self.node.sh(&format!("{} status || true", lab::AGENT)).unwrap();
+            status = serde_json::from_str::<Value>(&answer).map_err(|_| answer);
+            status.is_ok()
+        });
+        let status = status.unwrap();
         let problems = status["problems"].as_array().unwrap();
         problems.iter().map(|it| it.as_str().unwrap().into()).collect()
     }

@@ -9,7 +9,7 @@ use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
-use super::socket::{non_blocking, read_sctp, sctp, sctp_packet};
+use super::socket::{Protocol, non_blocking, raw, read_sctp, sctp_packet};
 
 /// On which every pod listens.
 pub const PORTS: [u16; 2] = [80, 81];
@@ -69,7 +69,7 @@ impl Sockets {
                 .iter()
                 .map(|port| non_blocking(UdpSocket::bind(on(port)).unwrap()).unwrap())
                 .collect(),
-            sctp: sctp(Ipv4Addr::UNSPECIFIED).unwrap(),
+            sctp: raw(Protocol::Sctp, Ipv4Addr::UNSPECIFIED).unwrap(),
         }
     }
 }

@@ -15,9 +15,24 @@ pub enum Protocol {
     Udp,
     /// By hand: not every kernel has such sockets.
     Sctp,
+    /// A ping, which no server but the kernel answers. There are no ports.
+    Icmp,
 }
 
+/// Those with ports.
 pub const ALL: [Protocol; 3] = [Protocol::Tcp, Protocol::Udp, Protocol::Sctp];
+
+impl Protocol {
+    /// As Kubernetes and IANA call it.
+    pub fn name(self) -> &'static str {
+        ["TCP", "UDP", "SCTP", "ICMP"][self as usize]
+    }
+
+    /// Its number in IP.
+    pub fn number(self) -> u8 {
+        [6, 17, 132, 1][self as usize]
+    }
+}
 
 /// A socket belongs to the network in which it was opened.
 #[derive(Debug)]
@@ -25,6 +40,7 @@ pub enum Client {
     Tcp(TcpSocket),
     Udp(UdpSocket),
     Sctp(UdpSocket),
+    Icmp(UdpSocket),
 }
 
 impl Client {
@@ -38,7 +54,8 @@ impl Client {
                 Self::Tcp(socket)
             }
             Protocol::Udp => Self::Udp(non_blocking(UdpSocket::bind(any_port)?)?),
-            Protocol::Sctp => Self::Sctp(sctp(source)?),
+            Protocol::Sctp => Self::Sctp(raw(protocol, source)?),
+            Protocol::Icmp => Self::Icmp(raw(protocol, source)?),
         })
     }
 
@@ -82,14 +99,28 @@ impl Client {
                     }
                 }
             }
+            Self::Icmp(socket) => {
+                let socket = tokio::net::UdpSocket::from_std(socket)?;
+                let echo = echo_request(token);
+                socket.send_to(&echo, to).await?;
+                let mut packet = [0; 256];
+                loop {
+                    let (length, from) = socket.recv_from(&mut packet).await?;
+                    let message = packet[20..length].to_vec();
+                    // An answer is what was asked but for type and checksum.
+                    if from.ip() == *to.ip() && message[0] == 0 && message[4..] == echo[4..] {
+                        return Ok(String::new());
+                    }
+                }
+            }
         }
     }
 }
 
-/// A raw socket that sends and gets SCTP packets. UDP's calls do for it.
-pub fn sctp(source: Ipv4Addr) -> io::Result<UdpSocket> {
-    const IPPROTO_SCTP: i32 = 132;
-    let socket = Socket::new(Domain::IPV4, Type::RAW, Some(IPPROTO_SCTP.into()))?;
+/// A raw socket that sends and gets packets of a protocol. UDP's calls do for it.
+pub fn raw(protocol: Protocol, source: Ipv4Addr) -> io::Result<UdpSocket> {
+    let number = i32::from(protocol.number());
+    let socket = Socket::new(Domain::IPV4, Type::RAW, Some(number.into()))?;
     socket.bind(&SocketAddrV4::new(source, 0).into())?;
     non_blocking(OwnedFd::from(socket).into())
 }
@@ -98,6 +129,18 @@ pub fn sctp(source: Ipv4Addr) -> io::Result<UdpSocket> {
 pub fn sctp_packet(source: u16, destination: u16, content: &[u8]) -> Vec<u8> {
     let ports = [source.to_be_bytes(), destination.to_be_bytes()].concat();
     [&ports[..], &[0; 8], content].concat()
+}
+
+/// A ping that carries the token.
+fn echo_request(token: u64) -> Vec<u8> {
+    let id = token as u16;
+    let mut echo = [&[8, 0, 0, 0][..], &id.to_be_bytes(), &[0, 1], &token.to_be_bytes()].concat();
+    let words = echo.chunks(2).map(|it| u32::from(it[0]) << 8 | u32::from(it[1]));
+    let sum: u32 = words.sum();
+    let sum = (sum & 0xffff) + (sum >> 16);
+    let checksum = !((sum & 0xffff) + (sum >> 16)) as u16;
+    echo[2..4].copy_from_slice(&checksum.to_be_bytes());
+    echo
 }
 
 /// Source port, destination port and content of an IP packet.

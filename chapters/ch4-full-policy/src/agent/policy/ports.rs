@@ -124,6 +124,11 @@ impl RulePorts {
         Self { items, numbers: PortSet::of(numbers), assumed: PortSet::of(assumed) }
     }
 
+    /// Is nothing left of what it says?
+    pub fn is_nothing(&self) -> bool {
+        self.items.is_empty() && !self.numbers.is_all()
+    }
+
     /// The numbers, where `target` is what the target's containers call theirs.
     pub fn resolve(&self, target: &BTreeSet<NamedPort>) -> Cow<'_, PortSet> {
         let is_named = |port: &&NamedPort| {
@@ -314,7 +319,7 @@ impl fmt::Display for PortSet {
 // #region prefixes
 /// A range as prefixes: port and bits that count. The largest aligned block that begins at the
 /// first port and ends within the range is one; then what is left. At most 30.
-pub fn prefixes(range: Range) -> impl Iterator<Item = (u16, u32)> {
+pub fn prefixes(range: Range) -> impl Iterator<Item = (u16, u32)> + Clone {
     let (mut next, end) = (u32::from(range.first), u32::from(range.last) + 1);
     std::iter::from_fn(move || {
         let left = end.checked_sub(next).filter(|left| *left > 0)?;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use serde_json::{Map, Value};
 
 use super::blocks::Block;
@@ -183,6 +183,9 @@ pub fn read_rule(
         return leave_out(format!(": {unknown:?} is not known here"));
     }
     let ports = Arc::new(RulePorts::parse(rule.ports, &mut leave_out));
+    if ports.is_nothing() {
+        return;
+    }
     if rule.peers.is_empty() {
         rules.push(Rule { at: at.into(), ports: ports.clone(), peers: Peers::Everybody });
     }
@@ -205,7 +208,8 @@ fn read_peer(peer: &Peer, namespace: &str) -> Result<Peers> {
     let has_selector = pods.is_some() || namespaces.is_some();
     if let Some(block) = &peer.ip_block {
         ensure!(!has_selector, ".ipBlock: stands beside a selector; each is a peer of its own");
-        return Ok(Peers::Block(Block::parse(block).context(".ipBlock")?));
+        let block = Block::parse(block).map_err(|error| anyhow!(".ipBlock{error:#}"))?;
+        return Ok(Peers::Block(block));
     }
     // Both absent: a peer of which nothing is understood is nobody, not everybody.
     ensure!(has_selector, ": says nothing");

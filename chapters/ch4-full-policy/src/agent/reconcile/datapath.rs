@@ -4,8 +4,10 @@
 //! made the next one, and every program that starts from then on sees the whole change. Programs
 //! that are still running see nothing of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
+
+use anyhow::Result;
 
 use super::changes::Changes;
 use super::wanted::Wanted;
@@ -107,10 +109,12 @@ impl Datapath {
                 self.left_out.endpoints.insert(address);
             }
         }
-        for &pair in &different.policy {
-            let sets = wanted
-                .allowed(&pair)
-                .map_or(Ok(Policy::default()), |allowed| self.sets.write(allowed));
+        let mut sets = self.write_sets(wanted, &different.policy);
+        // No pair is denied for want of room that there is: what nobody uses goes first.
+        if sets.iter().any(Result::is_err) && self.sweep().is_ok() {
+            sets = self.write_sets(wanted, &different.policy);
+        }
+        for (&pair, sets) in different.policy.iter().zip(sets) {
             // Without its sets a pair is denied, also one that was allowed something else.
             let to = sets.as_ref().copied().unwrap_or_default();
             let set = self.set_policy(pair, to, next);
@@ -129,6 +133,15 @@ impl Datapath {
         problems
     }
     // #endregion apply
+
+    /// Sees to it that what these pairs may is in the maps. Returns the numbers of the sets.
+    fn write_sets(&mut self, wanted: &Wanted, pairs: &BTreeSet<PolicyKey>) -> Vec<Result<Policy>> {
+        let write = |pair| match wanted.allowed(pair) {
+            Some(allowed) => self.sets.write(allowed),
+            None => Ok(Policy::default()),
+        };
+        pairs.iter().map(write).collect()
+    }
 
     /// Which of the keys would not be as wanted in the next epoch, if nothing was written.
     fn different(&self, wanted: &Wanted, changes: &Changes, next: u32) -> Changes {

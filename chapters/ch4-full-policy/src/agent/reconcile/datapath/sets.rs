@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use aya::maps::MapError;
+use ipnet::Ipv4Net;
 
 use super::write::full;
 use crate::agent::policy::blocks::BlockSet;
@@ -75,18 +76,20 @@ impl Sets {
             return Ok(Policy { ports, blocks: *set });
         }
         let set = self.next()?;
-        self.blocks.insert(blocks.clone(), set);
+        let key =
+            |net: &Ipv4Net| block_key(set, net.network().octets(), u32::from(net.prefix_len()));
         for (net, its) in blocks.iter() {
-            let key = block_key(set, net.network().octets(), u32::from(net.prefix_len()));
             let written = self.write_ports(its).and_then(|its| {
-                let written = self.block_map.insert(&key, its, 0);
+                let written = self.block_map.insert(&key(net), its, 0);
                 written.map_err(|error| full("block_map", error))
             });
             if let Err(error) = written {
-                self.blocks.remove(blocks); // what is written of it goes with the unused ones
+                // Nobody refers to it, and others have use for the room.
+                blocks.keys().for_each(|net| drop(self.block_map.remove(&key(net))));
                 return Err(error);
             }
         }
+        self.blocks.insert(blocks.clone(), set);
         Ok(Policy { ports, blocks: set })
     }
 
@@ -95,11 +98,13 @@ impl Sets {
             return Ok(set);
         }
         let set = self.next()?;
-        for range in ports.ranges() {
-            for (port, bits) in prefixes(*range) {
-                let key = port_key(set, range.proto, port, bits);
-                let written = self.port_map.insert(&key, 1, 0);
-                written.map_err(|error| full("port_map", error))?;
+        let keys = ports.ranges().iter().flat_map(|range| {
+            prefixes(*range).map(|(port, bits)| port_key(set, range.proto, port, bits))
+        });
+        for key in keys.clone() {
+            if let Err(error) = self.port_map.insert(&key, 1, 0) {
+                keys.for_each(|key| drop(self.port_map.remove(&key))); // as above
+                return Err(full("port_map", error));
             }
         }
         self.ports.insert(ports.clone(), set);
