@@ -115,7 +115,9 @@ fn a_chapters_name_stands_in_one_line_of_a_file_at_most() {
     for chapter in Chapter::all() {
         for (file, text) in chapter.files() {
             let lines = text.lines().filter(|line| line.contains("CHAPTER")).count();
-            assert!(lines <= 1, "{}: {file} names its chapter in {lines} lines", chapter.short());
+            // Its programs are called after it.
+            let most = if file == "Cargo.toml" { 3 } else { 1 };
+            assert!(lines <= most, "{}: {file} names its chapter in {lines} lines", chapter.short());
         }
     }
 }
