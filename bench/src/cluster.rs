@@ -93,7 +93,7 @@ impl Size {
             "controller": true, "blockOwnerDeletion": true,
         }]);
         pod["metadata"]["annotations"] = json!({
-            "checksum/config": format!("{:064x}", u64::from(nth) * 0x9e37_79b9_7f4a_7c15),
+            "checksum/config": format!("{:064x}", u64::from(nth).wrapping_mul(0x9e37_79b9_7f4a_7c15)),
             "prometheus.io/scrape": "true",
         });
         (format!("pod_{namespace}_{name}.yaml"), pod)

@@ -28,7 +28,8 @@ pub fn run(rounds: usize) -> Result<Report> {
     let mut results = Vec::new();
     for size in SIZES {
         warn(format_args!("{} pairs, {} endpoints …", size.0, size.1));
-        stage.fill(size, |scene| scene.cases(size.1))?;
+        // Connections live longer than one size is looked at.
+        stage.fill(size, |scene| scene.cases(size.1, size.1 * 1_000))?;
         for round in 0..rounds {
             stage.round(round)?;
         }

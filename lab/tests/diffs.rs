@@ -117,7 +117,11 @@ fn a_chapters_name_stands_in_one_line_of_a_file_at_most() {
             let lines = text.lines().filter(|line| line.contains("CHAPTER")).count();
             // Its programs are called after it.
             let most = if file == "Cargo.toml" { 3 } else { 1 };
-            assert!(lines <= most, "{}: {file} names its chapter in {lines} lines", chapter.short());
+            assert!(
+                lines <= most,
+                "{}: {file} names its chapter in {lines} lines",
+                chapter.short()
+            );
         }
     }
 }

@@ -20,7 +20,7 @@ pub enum Mode {
     InARow,
     /// The same, while nobody reads the events and the ring buffer is full.
     Unread,
-    /// Each packet is another one, and opens a connection.
+    /// Each packet is timed alone, and may be another one.
     OneByOne,
 }
 
@@ -43,7 +43,7 @@ pub struct Case {
     verdict: u32,
     sources: u32,
     /// How many connections it has opened: the next one is another.
-    opened: Cell<u32>,
+    opened: Option<Cell<u32>>,
 }
 
 impl Case {
@@ -60,7 +60,7 @@ impl Case {
             frame,
             verdict: PASS,
             sources: 0,
-            opened: Cell::new(0),
+            opened: None,
         }
     }
 
@@ -72,8 +72,18 @@ impl Case {
     /// It opens a connection, each time another one. `sources`: from so many other pods, or always from the same. `first`: not one of those
     /// that were opened before.
     pub fn opens(self, sources: u32, first: u32) -> Self {
-        let (tells, opened) = (self.hook == "to_pod", Cell::new(first));
+        let (tells, opened) = (self.hook == "to_pod", Some(Cell::new(first)));
         Self { mode: Mode::OneByOne, tells, sources, opened, ..self }
+    }
+
+    /// Each time alone, since the program changes the packet's mark.
+    pub fn alone(self) -> Self {
+        Self { mode: Mode::OneByOne, ..self }
+    }
+
+    /// Does it belong to a connection that is known, and passes without an event?
+    pub fn is_known(&self) -> bool {
+        self.opened.is_none() && !self.tells && self.verdict == PASS
     }
 
     /// An entry of `policy_map` counts it.
@@ -84,10 +94,10 @@ impl Case {
     /// One measurement. A wrong verdict is an error.
     pub fn run(&self, repeat: usize) -> Result<Duration> {
         let mut frame = self.frame.clone();
-        if self.mode == Mode::OneByOne {
-            let nth = self.opened.replace(self.opened.get() + 1);
+        if let Some(opened) = &self.opened {
+            let nth = opened.replace(opened.get() + 1);
             frame[34..36].copy_from_slice(&(10_000 + (nth % 50_000) as u16).to_be_bytes());
-            frame[36..38].copy_from_slice(&(1_000 + (nth / 50_000) as u16).to_be_bytes());
+            frame[36..38].copy_from_slice(&(80 + (nth / 50_000) as u16).to_be_bytes());
             if self.sources > 0 {
                 frame[26..30].copy_from_slice(&remote(nth % self.sources).octets());
             }

@@ -43,10 +43,10 @@ pub fn cases(scene: &Scene, ports: bool) -> Result<Vec<Case>> {
         Case::new("known, of an isolated pod", &scene.from(isolated), to_server(ACK)),
         Case::new("known, of an isolated pod", &scene.to(server, isolated), to_server(ACK))
             .counts(TO_SERVER),
-        Case::new("its answer ", &scene.from(server), servers_answer.clone()),
-        Case::new("its answer ", &scene.to(isolated, server), servers_answer),
+        Case::new("answer to an isolated pod", &scene.from(server), servers_answer.clone()),
+        Case::new("answer to an isolated pod", &scene.to(isolated, server), servers_answer),
         Case::new("to a block", &scene.from(isolated), to_world(ACK)),
-        Case::new("to a block", &to_node(isolated), to_world(ACK)),
+        Case::new("to a block", &to_node(isolated), to_world(ACK)).alone(),
         Case::new(
             "the block's answer",
             &scene.to_from_outside(isolated),

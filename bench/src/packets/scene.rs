@@ -90,9 +90,9 @@ impl Scene {
         Hook { name: "to_pod", program: self.to_pod.clone(), meta }
     }
 
-    /// The cases, with their connections made. `endpoints` is the size of `endpoint_map`.
-    pub fn cases(&self, endpoints: u32) -> Result<Vec<Case>> {
-        let first = endpoints * 1_000; // connections live longer than one size is looked at
+    /// The cases, with their connections made. `endpoints` is the size of `endpoint_map`; `first`:
+    /// not one of the new connections that were opened before.
+    pub fn cases(&self, endpoints: u32, first: u32) -> Result<Vec<Case>> {
         let [client, server, open, ..] = self.places;
         let empty = Arc::new(Program::empty()?);
         let empty = Hook { name: "empty", program: empty, meta: self.from(client).meta };

@@ -1,6 +1,6 @@
 //! A node of one chapter, whose programs are measured.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use lab::chapter::{self, Profile};
 use lab::{Node, Pod, PodSpec};
 
@@ -33,7 +33,7 @@ impl Stage {
         pairs: impl FnOnce() -> Result<Box<dyn Pairs>> + Send,
     ) -> Result<Self> {
         let node = Node::new()?;
-        chapter::install(&node, chapter, Profile::Release)?;
+        chapter::install(&node, chapter, Profile::Dev)?;
         let run = |name| node.run_pod(PodSpec::new(name));
         let pods =
             [run("client")?, run("server")?, run("open")?, run("isolated")?, run("guarded")?];
@@ -104,7 +104,8 @@ fn measure(case: &Case, times: &mut Times, maps: &Maps, events: &Events) -> Resu
         }
     };
     // The program did what it was measured for, with each packet.
-    events.wait_for(seen + if case.tells { packets } else { 0 })?;
+    let told = events.wait_for(seen + if case.tells { packets } else { 0 });
+    told.with_context(|| format!("{} at {}", case.name, case.hook))?;
     let counted = counter()? - counted;
     let right = case.counts.is_none() || counted == packets as u64;
     ensure!(right, "{}: policy_map counts {counted} packets", case.name);

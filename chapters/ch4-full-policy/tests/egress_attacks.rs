@@ -14,7 +14,7 @@ mod raw;
 mod scene;
 
 use hand::{Hand, MORE, SERVICE, datagram};
-use raw::{UDP, ip};
+use raw::{UDP, frame, ip, ipv4, mac};
 use scene::OUTSIDE;
 
 /// Isolated in both directions; by UDP it may send to the server's port 80.
@@ -45,7 +45,7 @@ fn a_fragment_that_waits_does_not_grant_what_was_asked_meanwhile() {
     s.policy("client", SERVER_ONLY);
     let client = s.client.sandbox.clone().unwrap();
     let (whole, content) = datagram(5000, 80);
-    let part = |field: u16, bytes: &[u8]| s.from_client(ip(&s.server), UDP, field, bytes);
+    let part = |field: u16, bytes: &[u8]| s.packet_from_client(ip(&s.server), UDP, field, bytes);
     s.client_sends(&part(MORE, &whole[..8]));
     assert!(!s.reaches_outside(5000, (OUTSIDE, 53)));
     let server = s.server.sandbox.clone().unwrap();
@@ -58,7 +58,7 @@ fn a_fragment_that_waits_does_not_grant_what_was_asked_meanwhile() {
 fn what_was_begun_before_the_pod_was_isolated_does_not_end_outside() {
     let s = Hand::new();
     let client = s.client.sandbox.clone().unwrap();
-    let part = |field: u16, bytes: &[u8]| s.from_client(OUTSIDE, UDP, field, bytes);
+    let part = |field: u16, bytes: &[u8]| s.packet_from_client(OUTSIDE, UDP, field, bytes);
     let ends_outside = |between: &dyn Fn()| {
         let (whole, content) = datagram(5000, 7);
         s.client_sends(&part(MORE, &whole[..8]));
@@ -111,5 +111,25 @@ fn one_source_port_for_two_services_grants_the_allowed_one_only() {
         assert!(s.is_answered(&s.server, 80, 5000));
         assert!(!s.is_answered(&s.other, 80, 5000));
         assert!(!s.is_reached_from((SERVICE, 81), 5000));
+    }
+}
+
+/// Another address family is no way round.
+#[test]
+fn r78_ipv6_is_dropped_whoever_sends_it() {
+    let s = Hand::new();
+    let [client, server] = [&s.client, &s.server].map(|it| it.sandbox.clone().unwrap());
+    let packet = |ethertype: u16, packet: &[u8]| {
+        frame(mac(ip(&s.server)), mac(ip(&s.client)), ethertype, packet)
+    };
+    let (payload, content) = datagram(5000, 80);
+    let plain = ipv4(ip(&s.client), ip(&s.server), UDP, (&[], 0), &payload);
+    let mut six = vec![0x60, 0, 0, 0, 0, payload.len() as u8, UDP, 64];
+    six.extend([&[0xfe, 0x80][..], &[0; 13], &[1], &[0xfe, 0x80], &[0; 13], &[2]].concat());
+    six.extend(&payload);
+    for policy in [None, Some("policyTypes: [Egress], egress: [{}]")] {
+        policy.iter().for_each(|spec| s.policy("client", spec));
+        assert!(s.arrives(&client, &server, &packet(0x0800, &plain), &content));
+        assert!(!s.arrives(&client, &server, &packet(0x86dd, &six), &content));
     }
 }

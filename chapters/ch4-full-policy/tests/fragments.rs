@@ -92,15 +92,15 @@ fn r74_without_its_first_no_fragment_passes() {
         for (place, to) in [(&server, ip(&s.server)), (&s.outside, OUTSIDE)] {
             let id = fastrand::u16(1..0xfff0);
             let (whole, content) = datagram(5000, 80);
-            let last = with_id(s.from_client(to, UDP, 1, &content), id);
-            assert!(!comes(&s, &client, place, &[&last], &content), "{is_whole} {to}");
-            let first = with_id(s.from_client(to, UDP, MORE, &whole[..8]), id);
+            let last = with_id(s.packet_from_client(to, UDP, 1, &content), id);
+            assert!(!s.comes(&client, place, &[&last], &content), "{is_whole} {to}");
+            let first = with_id(s.packet_from_client(to, UDP, MORE, &whole[..8]), id);
             let pieces = if is_whole { &[&*first][..] } else { &[&*first, &*last][..] };
-            assert!(comes(&s, &client, place, pieces, &content), "{is_whole} {to}: as the first");
+            assert!(s.comes(&client, place, pieces, &content), "{is_whole} {to}: as the first");
             let (denied, content) = datagram(5000, 81);
-            let denied = with_id(s.from_client(to, UDP, MORE, &denied[..8]), id + 1);
-            let last = with_id(s.from_client(to, UDP, 1, &content), id + 1);
-            assert!(!comes(&s, &client, place, &[&denied, &last], &content), "{is_whole} {to}: 81");
+            let denied = with_id(s.packet_from_client(to, UDP, MORE, &denied[..8]), id + 1);
+            let last = with_id(s.packet_from_client(to, UDP, 1, &content), id + 1);
+            assert!(!s.comes(&client, place, &[&denied, &last], &content), "{is_whole} {to}: 81");
         }
         s.node
             .sh("ip link set bridge0 type bridge nf_call_iptables 0
@@ -117,15 +117,6 @@ fn with_id(mut frame: Vec<u8>, id: u16) -> Vec<u8> {
     frame
 }
 
-/// Does content come somewhere after some frames are sent, and an honest datagram behind them?
-fn comes(s: &Hand, from: &Sandbox, to: &Sandbox, frames: &[&[u8]], content: &[u8]) -> bool {
-    let there = to.enter(&s.node, || raw::RawSocket::on("eth0")).unwrap();
-    for frame in frames {
-        s.send(from, frame);
-    }
-    there.hears_any(|heard| heard.windows(content.len()).any(|it| it == content), SETTLE)
-}
-
 /// RFC 1858 and 3128: what a later piece would write over the ports or the flags of the first.
 #[test]
 fn overlapping_pieces_open_no_other_port_and_no_connection() {
@@ -134,7 +125,8 @@ fn overlapping_pieces_open_no_other_port_and_no_connection() {
     let client = s.client.sandbox.clone().unwrap();
     let server = s.server.sandbox.clone().unwrap();
     for (place, to) in [(&server, ip(&s.server)), (&s.outside, OUTSIDE)] {
-        let piece = |proto: u8, field: u16, bytes: &[u8]| s.from_client(to, proto, field, bytes);
+        let piece =
+            |proto: u8, field: u16, bytes: &[u8]| s.packet_from_client(to, proto, field, bytes);
         let content: [u8; 8] = fastrand::u64(..).to_be_bytes();
         let first = |port: u16| piece(UDP, MORE, &with_content(5000, port, &[0; 24])[..24]);
         let last = piece(UDP, 3, &content);
@@ -153,11 +145,11 @@ fn overlapping_pieces_open_no_other_port_and_no_connection() {
         // TCP's flags are at byte 13: a piece at byte 8 makes a SYN of an ACK, or another port's of all.
         let head = piece(TCP, MORE, &[&tcp(5000, 80, ACK)[..], &content].concat()[..24]);
         let over = piece(TCP, 1, &[&[0, 0, 0, 0, 0x50, SYN, 0xff, 0xff][..], &content].concat());
-        assert!(!comes(&s, &client, place, &[&head, &over], &content), "over the flags");
+        assert!(!s.comes(&client, place, &[&head, &over], &content), "over the flags");
         // Too short for TCP's header: dropped where it leaves the pod.
         let tiny = piece(TCP, MORE, &tcp(5000, 80, SYN)[..8]);
         let rest = piece(TCP, 1, &[&tcp(5000, 80, SYN)[8..], &content[..]].concat());
-        assert!(!comes(&s, &client, place, &[&tiny, &rest], &content), "a tiny first one");
+        assert!(!s.comes(&client, place, &[&tiny, &rest], &content), "a tiny first one");
     }
     expect_round_trip(&s, &server, (ip(&s.server), 80), 80);
 }

@@ -29,7 +29,7 @@ use probe::socket::{ALL, Protocol};
 use probe::{Cluster, PORTS};
 use proptest::strategy::{Strategy as _, ValueTree as _};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// How many worlds are tried.
 fn worlds() -> usize {
@@ -132,6 +132,30 @@ fn the_engine_means_what_the_rules_say() {
     let percent = 100 * allowed / (allowed + denied);
     println!("{} worlds, {denied} denied, {allowed} allowed", worlds());
     assert!((20..=80).contains(&percent), "{percent} % are allowed");
+}
+
+/// As an API server of a later version could bring it: nobody knows whom it is about.
+#[test]
+fn a_policy_whose_subject_is_not_understood_isolates_its_namespace() {
+    let mut engine = engine("unreadable");
+    let quiet = random().next().unwrap();
+    for spec in [
+        json!({ "podSelector": { "matchExpressions": [{ "key": "app", "operator": "Like" }] } }),
+        json!({ "podSelector": { "matchFields": {} }, "ingress": [{}], "egress": [{}] }),
+        json!({ "podSelector": {}, "policyTypes": ["Ingress", "Sideways"], "ingress": [{}] }),
+    ] {
+        let world = World { policies: [("x/p".into(), spec)].into(), ..quiet.clone() };
+        engine.set(objects(&world));
+        let pairs = PODS.into_iter().flat_map(|from| PODS.map(|to| (from, to)));
+        for (from, to) in pairs.filter(|(from, to)| from != to) {
+            let concerned = from.starts_with("x/") || to.starts_with("x/");
+            for port in [Some(("TCP", 80)), None] {
+                let passes = lets_through(&engine.wanted, End::Pod(from), End::Pod(to), port);
+                assert_eq!(passes, !concerned, "{from} > {to}");
+            }
+        }
+        assert_eq!(engine.wanted.problems().len(), 1, "{:?}", engine.wanted.problems());
+    }
 }
 
 /// Who asks whom, by pods' and by Services' addresses, and whether that is to be answered.

@@ -9,7 +9,7 @@ mod plugin;
 mod probe;
 mod table;
 
-use table::{OUTSIDE, World};
+use table::{NODE, OUTSIDE, World};
 
 #[test]
 fn r44_a_block_of_sources_is_about_the_source_that_the_pod_sees() {
@@ -50,28 +50,26 @@ fn r44_a_block_of_sources_is_about_the_source_that_the_pod_sees() {
 #[test]
 fn r45_a_block_of_targets_is_about_the_target_behind_a_service() {
     let mut world = World::new();
-    world.cluster.service("x/b");
-    let backend = world.cluster.ip("x/b");
-    for (block, verdict) in [
-        ("10.96.0.10/32".into(), "no"),
-        ("10.96.0.0/12".into(), "no"),
-        (format!("{backend}/32"), "yes"),
-        ("0.0.0.0/0".into(), "yes"),
-    ] {
-        let to = format!("to: [{{ ipBlock: {{ cidr: {block} }} }}], ports: [{{ port: 80 }}]");
-        world.on_a(&format!("policyTypes: [Egress], egress: [{{ {to} }}]"));
-        world.expect(&format!(
-            "x/a > 10.96.0.10 {verdict} 80/TCP no 81/TCP
-             z/a > 10.96.0.10 yes 80/TCP,81/TCP
-             x/a > x/b {verdict} 80/TCP no 81/TCP"
-        ));
+    for backend in ["x/b", OUTSIDE, NODE] {
+        world.cluster.service(backend);
+        let address = world.cluster.ip(backend);
+        for (block, verdict) in [
+            ("10.96.0.10/32".into(), "no"),
+            ("10.96.0.0/12".into(), "no"),
+            (format!("{address}/32"), "yes"),
+            ("0.0.0.0/0".into(), "yes"),
+            // It holds all, but not the backend.
+            (format!("0.0.0.0/0, except: [{address}/32]"), "no"),
+        ] {
+            let to = format!("to: [{{ ipBlock: {{ cidr: {block} }} }}], ports: [{{ port: 80 }}]");
+            world.on_a(&format!("policyTypes: [Egress], egress: [{{ {to} }}]"));
+            world.expect(&format!(
+                "x/a > 10.96.0.10 {verdict} 80/TCP no 81/TCP
+                 z/a > 10.96.0.10 yes 80/TCP,81/TCP
+                 x/a > {backend} {verdict} 80/TCP no 81/TCP"
+            ));
+        }
     }
-    // It holds all, but not the backend.
-    let to = format!("to: [{{ ipBlock: {{ cidr: 0.0.0.0/0, except: [{backend}/32] }} }}]");
-    world.on_a(&format!("policyTypes: [Egress], egress: [{{ {to} }}]"));
-    world.expect(
-        "x/a > 10.96.0.10,x/b no 80/TCP\n z/a > 10.96.0.10 yes 80/TCP\n x/a > z/b yes 80/TCP",
-    );
 }
 
 /// Of a Service without a backend nobody translates anything: here its address is somebody's outside,

@@ -122,20 +122,6 @@ impl Client {
                 })
                 .await
             }
-            Self::Icmp(socket) => {
-                let socket = tokio::net::UdpSocket::from_std(socket)?;
-                let echo = echo_request(token);
-                socket.send_to(&echo, to).await?;
-                let mut packet = [0; 256];
-                loop {
-                    let (length, from) = socket.recv_from(&mut packet).await?;
-                    let message = packet[20..length].to_vec();
-                    // An answer is what was asked but for type and checksum.
-                    if from.ip() == *to.ip() && message[0] == 0 && message[4..] == echo[4..] {
-                        return Ok(String::new());
-                    }
-                }
-            }
         }
     }
 }

@@ -1,6 +1,8 @@
 //! A client whose policies say where it may send, and packets made by hand around it.
 
-#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(dead_code, unused_imports, reason = "each test file uses its part")]
+
+mod packet;
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -8,8 +10,9 @@ use std::time::Duration;
 use lab::{Node, Pod, PodSpec, Sandbox};
 
 use crate::plugin::ready_node;
-use crate::raw::{PATIENCE, RawSocket, UDP, frame, ip, ipv4, mac, tc_drops};
-use crate::scene::{OUTSIDE, UPLINK, outside};
+use crate::raw::{PATIENCE, RawSocket, UDP, ip, tc_drops};
+use crate::scene::{OUTSIDE, outside};
+pub use packet::{datagram, with_content};
 
 /// The pods' gateway, and what they take for a Service.
 pub const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 13, 0, 1);
@@ -93,42 +96,6 @@ impl Hand {
             .unwrap();
     }
 
-    /// What the client sends to a pod, or out of the pods' network.
-    pub fn from_client(
-        &self,
-        to: Ipv4Addr,
-        protocol: u8,
-        fragment: u16,
-        payload: &[u8],
-    ) -> Vec<u8> {
-        self.from(&self.client, to, protocol, fragment, payload)
-    }
-
-    pub fn from(
-        &self,
-        pod: &Pod,
-        to: Ipv4Addr,
-        protocol: u8,
-        fragment: u16,
-        payload: &[u8],
-    ) -> Vec<u8> {
-        let packet = ipv4(ip(pod), to, protocol, (&[], fragment), payload);
-        let is_pod = to.octets()[..3] == [10, 13, 0];
-        frame(mac(if is_pod { to } else { GATEWAY }), mac(ip(pod)), 0x0800, &packet)
-    }
-
-    /// What somebody outside sends, under any address.
-    pub fn from_outside(
-        &self,
-        source: Ipv4Addr,
-        to: Ipv4Addr,
-        protocol: u8,
-        payload: &[u8],
-    ) -> Vec<u8> {
-        let packet = ipv4(source, to, protocol, (&[], 0), payload);
-        frame(UPLINK, [2, 0, 0, 0, 0, 9], 0x0800, &packet)
-    }
-
     pub fn send(&self, from: &Sandbox, frame: &[u8]) {
         from.enter(&self.node, || RawSocket::on("eth0").send(frame)).unwrap();
     }
@@ -155,18 +122,13 @@ impl Hand {
         is_heard
     }
 
-    /// The same where the node itself may be who drops it.
-    pub fn arrives_in_time(
-        &self,
-        from: &Sandbox,
-        to: &Sandbox,
-        frame: &[u8],
-        content: &[u8],
-    ) -> bool {
+    /// Sends frames, and says whether such content comes somewhere soon. For what somebody else than TC
+    /// may drop; beside what does come.
+    pub fn comes(&self, from: &Sandbox, to: &Sandbox, frames: &[&[u8]], content: &[u8]) -> bool {
         let there = to.enter(&self.node, || RawSocket::on("eth0")).unwrap();
-        self.send(from, frame);
+        frames.iter().for_each(|frame| self.send(from, frame));
         let has_it = |heard: &[u8]| heard.windows(content.len()).any(|it| it == content);
-        there.hears_any(has_it, Duration::from_secs(1))
+        there.hears_any(has_it, Duration::from_millis(500))
     }
 
     /// The client sends a datagram: does it arrive with that pod?
@@ -176,7 +138,7 @@ impl Hand {
 
     pub fn reaches_pod_from(&self, port: u16, pod: &Pod, to: (Ipv4Addr, u16)) -> bool {
         let (payload, content) = datagram(port, to.1);
-        let frame = self.from_client(to.0, UDP, 0, &payload);
+        let frame = self.packet_from_client(to.0, UDP, 0, &payload);
         let sandbox = |pod: &Pod| pod.sandbox.clone().unwrap();
         self.arrives(&sandbox(&self.client), &sandbox(pod), &frame, &content)
     }
@@ -184,7 +146,7 @@ impl Hand {
     /// The client sends a datagram: does it arrive outside?
     pub fn reaches_outside(&self, source_port: u16, to: (Ipv4Addr, u16)) -> bool {
         let (payload, content) = datagram(source_port, to.1);
-        let frame = self.from_client(to.0, UDP, 0, &payload);
+        let frame = self.packet_from_client(to.0, UDP, 0, &payload);
         let client = self.client.sandbox.clone().unwrap();
         self.arrives(&client, &self.outside, &frame, &content)
     }
@@ -192,7 +154,7 @@ impl Hand {
     /// The server sends the client a datagram: does it arrive?
     pub fn is_answered(&self, pod: &Pod, from: u16, to: u16) -> bool {
         let (payload, content) = datagram(from, to);
-        let frame = self.from(pod, ip(&self.client), UDP, 0, &payload);
+        let frame = self.packet_from(pod, ip(&self.client), UDP, 0, &payload);
         let sandbox = |pod: &Pod| pod.sandbox.clone().unwrap();
         self.arrives(&sandbox(pod), &sandbox(&self.client), &frame, &content)
     }
@@ -210,19 +172,7 @@ impl Hand {
 
     fn is_reached(&self, from: (Ipv4Addr, u16), to: (Ipv4Addr, u16)) -> bool {
         let (payload, content) = datagram(from.1, to.1);
-        let frame = self.from_outside(from.0, to.0, UDP, &payload);
+        let frame = self.packet_from_outside(from.0, to.0, UDP, &payload);
         self.arrives(&self.outside, &self.client.sandbox.clone().unwrap(), &frame, &content)
     }
-}
-
-/// A datagram whose content nobody else's has.
-pub fn datagram(from: u16, to: u16) -> (Vec<u8>, [u8; 8]) {
-    let content: [u8; 8] = fastrand::u64(..).to_be_bytes();
-    (with_content(from, to, &content), content)
-}
-
-/// A datagram without checksum.
-pub fn with_content(from: u16, to: u16, content: &[u8]) -> Vec<u8> {
-    let length = (8 + content.len()) as u16;
-    [&[from, to, length, 0].map(u16::to_be_bytes).concat()[..], content].concat()
 }

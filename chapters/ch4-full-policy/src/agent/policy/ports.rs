@@ -276,9 +276,11 @@ impl PortSet {
 
     /// Does it say nothing that the other does not?
     pub fn is_within(&self, other: &Self) -> bool {
-        let mut both = other.clone();
-        both.extend(self);
-        both == *other
+        let has = |range: &Range| {
+            let mut its = other.ranges.iter().filter(|it| it.proto == range.proto);
+            its.any(|it| it.first <= range.first && range.last <= it.last)
+        };
+        other.all || (!self.all && self.ranges.iter().all(has))
     }
 
     /// The ranges.

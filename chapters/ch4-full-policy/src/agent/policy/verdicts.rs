@@ -91,6 +91,12 @@ impl InForce {
         }
     }
 
+    /// Peers, each with a rule that describes it.
+    fn pairs(&self, direction: Direction) -> impl Iterator<Item = (u32, &Rule)> {
+        let peers = self.peers[direction as usize].keys().copied();
+        peers.flat_map(move |id| self.about(direction, id).map(move |rule| (id, rule)))
+    }
+
     /// The rules that describe an identity.
     fn about(&self, direction: Direction, id: u32) -> impl Iterator<Item = &Rule> {
         let indexes = self.peers[direction as usize].get(&id).into_iter().flatten();
@@ -187,13 +193,13 @@ impl Verdicts {
         let anybody = self.anybody(id, direction, &isolating);
         let mut side = Side::new();
         if !anybody.ports.is_all() {
-            let peers = isolating.iter().flat_map(|(it, _)| it.peers[direction as usize].keys());
-            for peer in peers.copied().collect::<BTreeSet<_>>() {
-                let ports = self.pair(id, direction, peer);
-                if !ports.is_within(&anybody.ports) {
-                    side.insert(peer, Allowed { ports, blocks: None });
+            for (in_force, _) in &isolating {
+                for (peer, rule) in in_force.pairs(direction) {
+                    let ports = self.ports(rule, direction, id, peer);
+                    side.entry(peer).or_default().ports.extend(&ports);
                 }
             }
+            side.retain(|_, allowed| !allowed.ports.is_within(&anybody.ports));
         }
         if anybody != Allowed::default() {
             side.insert(ANYBODY, anybody);
@@ -223,17 +229,19 @@ impl Verdicts {
         Allowed { ports, blocks: (!table.is_empty()).then(|| Arc::new(table)) }
     }
 
-    /// By which ports an identity may talk with another, because of who that is.
-    fn pair(&self, id: u32, direction: Direction, peer: u32) -> PortSet {
+    /// By which ports a rule of `id`'s allows a peer that it describes.
+    fn ports<'a>(
+        &self,
+        rule: &'a Rule,
+        direction: Direction,
+        id: u32,
+        peer: u32,
+    ) -> Cow<'a, PortSet> {
         let target = match direction {
             Direction::Egress => peer,
             Direction::Ingress => id,
         };
-        let mut ports = PortSet::default();
-        for rule in self.isolating(id, direction).flat_map(|(it, _)| it.about(direction, peer)) {
-            ports.extend(&rule.ports.resolve(self.named_ports(target)));
-        }
-        ports
+        rule.ports.resolve(self.named_ports(target))
     }
     // #endregion allowed
 

@@ -55,7 +55,9 @@ pub fn explain(source: &str, destination: &str, output: Output) -> Result<()> {
         say(format_args!("  maps: {}, no entry decides", verdict(live.allowed, None)))?;
     }
     if !live.allowed && destination.identity == WORLD && destination.address.is_some() {
-        say("  a Service's address? What counts is the pod behind it, and its port: ask for these")?;
+        say(
+            "  a Service's address? What counts is the pod behind it, and its port: ask for these",
+        )?;
     }
     if live.allowed != explanation.allowed || live.ports != explanation.ports {
         say("  They disagree: the maps have not caught up, or are full; see `ebpf-agent status`")?;

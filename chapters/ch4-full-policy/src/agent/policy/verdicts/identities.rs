@@ -1,6 +1,6 @@
 //! Identities that come into use, and that nobody has any more.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, LazyLock};
 
 use super::{ANYBODY, Allowed, Verdicts};
@@ -25,12 +25,11 @@ impl Verdicts {
     pub fn add_identity(&mut self, id: u32, labels: Arc<SecurityLabels>) {
         self.policies.values_mut().for_each(|in_force| in_force.learn(id, &labels));
         self.identities.insert(id, labels);
-        for (direction, subject) in self.subjects_about(id) {
-            let ports = self.pair(subject, direction, id);
+        for ((direction, subject), ports) in self.pairs_about(id) {
             let Some(verdict) = self.verdicts.get_mut(&subject) else { continue };
             let side = &mut verdict.sides[direction as usize];
-            let anybody = side.get(&ANYBODY).map_or(PortSet::default(), |it| it.ports.clone());
-            if !ports.is_within(&anybody) {
+            let anybody = side.get(&ANYBODY).is_some_and(|it| ports.is_within(&it.ports));
+            if !anybody && !ports.is_empty() {
                 side.insert(id, Allowed { ports, blocks: None });
                 self.changes.pairs.insert(PolicyKey::new(direction, subject, id));
             }
@@ -40,7 +39,7 @@ impl Verdicts {
 
     /// Nobody has an identity any more.
     pub fn remove_identity(&mut self, id: u32) {
-        for (direction, subject) in self.subjects_about(id) {
+        for (direction, subject) in self.pairs_about(id).into_keys() {
             let Some(verdict) = self.verdicts.get_mut(&subject) else { continue };
             if verdict.sides[direction as usize].remove(&id).is_some() {
                 self.changes.pairs.insert(PolicyKey::new(direction, subject, id));
@@ -58,17 +57,20 @@ impl Verdicts {
         }
     }
 
-    /// Whose policies are about an identity, as their peer.
-    fn subjects_about(&self, id: u32) -> BTreeSet<(Direction, u32)> {
-        let mut subjects = BTreeSet::new();
-        for direction in Direction::BOTH {
-            let about = self
-                .policies
-                .values()
-                .filter(|in_force| in_force.peers[direction as usize].contains_key(&id));
-            let them = about.flat_map(|in_force| &in_force.subjects);
-            subjects.extend(them.map(|subject| (direction, *subject)));
+    /// Whose policies describe an identity as their peer, and by which ports they allow it.
+    fn pairs_about(&self, id: u32) -> BTreeMap<(Direction, u32), PortSet> {
+        let mut pairs: BTreeMap<_, PortSet> = BTreeMap::new();
+        for (direction, in_force) in Direction::BOTH
+            .into_iter()
+            .flat_map(|direction| self.policies.values().map(move |it| (direction, it)))
+        {
+            for rule in in_force.about(direction, id) {
+                for subject in &in_force.subjects {
+                    let ports = self.ports(rule, direction, *subject, id);
+                    pairs.entry((direction, *subject)).or_default().extend(&ports);
+                }
+            }
         }
-        subjects
+        pairs
     }
 }
