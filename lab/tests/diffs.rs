@@ -115,8 +115,9 @@ fn a_chapters_name_stands_in_one_line_of_a_file_at_most() {
     for chapter in Chapter::all() {
         for (file, text) in chapter.files() {
             let lines = text.lines().filter(|line| line.contains("CHAPTER")).count();
-            // Its programs are called after it.
-            let most = if file == "Cargo.toml" { 3 } else { 1 };
+            // Programs and library are called after it; this is where it is said.
+            let says_it = ["Cargo.toml", "tests/chapter/library.in"].contains(&file.as_str());
+            let most = if says_it { 3 } else { 1 };
             assert!(
                 lines <= most,
                 "{}: {file} names its chapter in {lines} lines",
