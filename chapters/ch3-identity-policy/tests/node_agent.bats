@@ -111,11 +111,11 @@ api_server_comes() {
   before=$(agent_pid)
   installed
   [ "$(agent_pid)" = "$before" ]
-  chapter=$CHAPTER
-  plugin=PLUGIN_${chapter^^}
+  tested=$CHAPTER
+  plugin=PLUGIN_${tested^^}
   cp "${!plugin}" "$BATS_TEST_TMPDIR/plugin"
   cat "${!plugin}-agent" - <<<another >"$BATS_TEST_TMPDIR/plugin-agent"
-  node/install "$chapter" "$BATS_TEST_TMPDIR/plugin"
+  node/install "$tested" "$BATS_TEST_TMPDIR/plugin"
   cmp "$BATS_TEST_TMPDIR/plugin-agent" "/proc/$(agent_pid)/exe"
 }
 
