@@ -98,7 +98,7 @@ say 'A Service: 10.96.0.20, port 80. What counts is what is behind it, and its p
   'Service 是 10.96.0.20 的 port 80。政策看的是背後的位址和它的 port：5978。'
 run 'lab exec db -- busybox nc -w3 10.96.0.20 80'
 expect 'the bill'
-run 'lab ebpf-agent bpf ct list | grep →'
+run "lab ebpf-agent bpf ct list | grep -o '10.96.0.20.*'"
 expect '10.96.0.20:80 → 10.0.0.5:5978'
 
 say 'What everybody forgets: names. The name server is a Service, too, and now it is denied.' \
