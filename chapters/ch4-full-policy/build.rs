@@ -23,13 +23,11 @@ fn main() -> Result<()> {
         .build_and_generate(out.join("policy.skel.rs"))
         .context("cannot compile the eBPF program; clang is needed: sudo apt install clang")?;
 
-    for name in ["layouts"] {
-        SkeletonBuilder::new()
-            .source(format!("src/bpf/{name}.bpf.c"))
-            .obj(out.join(format!("{name}.bpf.o")))
-            .clang_args([format!("-I{}", out.display())])
-            .build()?;
-    }
+    SkeletonBuilder::new()
+        .source("src/bpf/layouts.bpf.c")
+        .obj(out.join("layouts.bpf.o"))
+        .clang_args([format!("-I{}", out.display())])
+        .build()?;
 
     let mut hasher = DefaultHasher::new();
     fs::read(&object)?.hash(&mut hasher);

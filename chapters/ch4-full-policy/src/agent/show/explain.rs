@@ -5,6 +5,7 @@ use anyhow::{Context as _, Result};
 use super::table::{Output, json, say};
 use crate::agent::owners::identity::WORLD;
 use crate::agent::policy::ports::protocol;
+use crate::agent::serve::explain::Wish;
 use crate::agent::serve::server::Explained;
 use crate::client;
 
@@ -13,7 +14,7 @@ use crate::client;
 pub fn explain(source: &str, destination: &str, output: Output) -> Result<()> {
     let (destination, wish) = read_wish(destination)?;
     let mut path = format!("/v1/explain?from={}&to={}", plain(source), plain(destination));
-    if let Some((protocol, port)) = wish {
+    if let Some(Wish { protocol, port }) = wish {
         path.push_str(&format!("&protocol={protocol}"));
         port.iter().for_each(|port| path.push_str(&format!("&port={port}")));
     }
@@ -74,11 +75,12 @@ fn verdict(allowed: bool, ports: Option<&str>) -> String {
 }
 
 /// The destination's name, and protocol and port if they are there.
-fn read_wish(text: &str) -> Result<(&str, Option<(u8, Option<u16>)>)> {
+fn read_wish(text: &str) -> Result<(&str, Option<Wish>)> {
     let (name, port) = match text.rsplit_once(':') {
         Some((name, port)) => (name, port),
         None if text.ends_with("/ICMP") => {
-            return Ok((text.trim_end_matches("/ICMP"), Some((1, None))));
+            let icmp = Wish { protocol: 1, port: None };
+            return Ok((text.trim_end_matches("/ICMP"), Some(icmp)));
         }
         None => return Ok((text, None)),
     };
@@ -88,7 +90,7 @@ fn read_wish(text: &str) -> Result<(&str, Option<(u8, Option<u16>)>)> {
     let protocol = protocol(&name_of.to_uppercase());
     let protocol = protocol
         .with_context(|| format!("{name_of:?} is no protocol with ports: TCP, UDP, SCTP"))?;
-    Ok((name, Some((protocol, Some(number)))))
+    Ok((name, Some(Wish { protocol, port: Some(number) })))
 }
 
 /// What a name may consist of goes into a URL as it is; all else no pod is called.
