@@ -259,9 +259,8 @@ fn cpu(node: &Node) -> Result<Duration> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
     let (_, fields) = stat.rsplit_once(')').context("no name in /proc/PID/stat")?;
     // utime and stime: fields 14 and 15 of proc_pid_stat(5), in hundredths of a second.
-    let ticks = fields.split_whitespace().skip(11).take(2).map(str::parse);
-    let ticks = ticks.sum::<Result<u64, _>>()?;
-    Ok(Duration::from_millis(10 * ticks))
+    let ticks = fields.split_whitespace().skip(11).take(2).map(str::parse::<u64>);
+    Ok(Duration::from_millis(10 * ticks.sum::<Result<u64, _>>()?))
 }
 
 fn mib(kib: u64) -> f64 {
