@@ -1,43 +1,31 @@
 //! The agents' memory, and their time for a large cluster: chapter 4's beside chapter 3's.
 
-use std::fs;
-use std::path::Path;
-use std::time::{Duration, Instant};
+mod process;
 
-use anyhow::{Context as _, Result, ensure};
-use ch3_identity_policy::client;
-use ch3_identity_policy::maps::GLOBALS;
+use std::time::Duration;
+
+use anyhow::Result;
 use lab::chapter::{self, Profile};
 use lab::{Node, Pod, warn};
-use libbpf_rs::{MapCore as _, MapHandle};
 
 use crate::churn;
 use crate::cluster::Size;
 use crate::policy::{Few, run_pods, table};
-use crate::report::{Cell, Report, Table};
+use crate::report::{Report, Table};
 use crate::times::{Lag, Times, add, ms};
+use process::{cpu, empty_maps, parse, row, start};
 
 const SMALL: Size = Size { namespaces: 2, deployments: 4, pods: 0, policies: 4, full: false };
 const LARGE: Size =
     Size { namespaces: 20, deployments: 10, pods: 10_000, policies: 500, full: false };
 /// Pods of this node beside client and server.
 const HERE: u32 = 18;
-const PATIENCE: Duration = Duration::from_secs(600);
 /// How often each change is made in a round.
 const CHANGES: usize = 50;
 
 /// A chapter and its name in the tables.
 type Chapter = (&'static str, &'static str);
 const CHAPTERS: [Chapter; 2] = [("ch3", "chapter 3"), ("ch4", "chapter 4")];
-
-/// What the kernel says of a process, in KiB.
-struct Memory {
-    resident: u64,
-    proportional: u64,
-    /// Not the program's own file.
-    anonymous: u64,
-    peak: u64,
-}
 
 /// A large cluster, seen from a node of one chapter.
 struct Cluster {
@@ -46,6 +34,8 @@ struct Cluster {
     pods: [Pod; 2],
     /// Starts with empty maps, and again.
     starts: [Times; 2],
+    /// What the former take of a CPU.
+    cpu: Times,
     read: f64,
     parsed: f64,
     lags: Vec<Lag>,
@@ -63,10 +53,10 @@ impl Cluster {
         node.stop_agent()?;
         Size { full, ..LARGE }.write(&node)?;
         let (read, parsed) = parse(&node, chapter.0)?;
-        let starts = [Times::new()?, Times::new()?];
+        let (starts, cpu) = ([Times::new()?, Times::new()?], Times::new()?);
         let few = Few::new(chapter.0, full)?;
         let (lags, few_lags) = Default::default();
-        Ok(Self { chapter, node, pods, starts, read, parsed, lags, few, few_lags })
+        Ok(Self { chapter, node, pods, starts, cpu, read, parsed, lags, few, few_lags })
     }
 
     /// One start with empty maps and one with what the first has left there; then the changes.
@@ -74,6 +64,7 @@ impl Cluster {
         self.node.stop_agent()?;
         self.node.enter(empty_maps)??;
         self.starts[0].record(start(&self.node)?)?;
+        self.cpu.record(cpu(&self.node)?)?;
         self.node.stop_agent()?;
         self.starts[1].record(start(&self.node)?)?;
         let [client, server] = &self.pods;
@@ -117,11 +108,25 @@ pub fn run(rounds: usize) -> Result<Report> {
     }
     let mut starts = Table::new(
         "starts",
-        &["agent", "empty maps, p50 ms", "again, p50 ms", "reading manifests", "parsing them"],
+        &[
+            "agent",
+            "empty maps, p50 ms",
+            "CPU, p50 ms",
+            "again, p50 ms",
+            "reading manifests",
+            "parsing them",
+        ],
     );
     for (it, mark) in clusters.iter().zip([60.0, 90.0]) {
         let [empty, again] = [0, 1].map(|nth: usize| ms(it.starts[nth].ms(0.5)));
-        starts.row([it.chapter.1.into(), empty, again, ms(it.read), ms(it.parsed)]);
+        starts.row([
+            it.chapter.1.into(),
+            empty,
+            ms(it.cpu.ms(0.5)),
+            again,
+            ms(it.read),
+            ms(it.parsed),
+        ]);
         let resident = row(&mut sizes, &it.node, ["10,000 pods", it.chapter.1])?;
         claims.at_most(&format!("VmRSS with 10,000 pods, {}, MiB", it.chapter.1), resident, mark);
     }
@@ -169,101 +174,6 @@ fn compare(clusters: &[Cluster], claims: &mut Table) {
     }
     let first = |it: &Cluster| it.starts[0].ms(0.5);
     claims.at_most("first sync, chapter 4 / chapter 3", first(chapter4) / first(chapter3), 2.0);
-    let rest = |it: &Cluster| first(it) - it.read - it.parsed;
-    claims.figure("the same without reading and parsing", rest(chapter4) / rest(chapter3));
-}
-
-/// Takes everything out of the maps that the agent writes. To be called inside the node.
-fn empty_maps() -> Result<()> {
-    for name in ["policy_map", "endpoint_map", "block_map", "port_map"] {
-        if let Some(map) = map(name) {
-            map.keys().try_for_each(|key| map.delete(&key))?;
-        }
-    }
-    Ok(())
-}
-
-/// A map of whatever layout, if the chapter has it.
-fn map(name: &str) -> Option<MapHandle> {
-    MapHandle::from_pinned_path(format!("{GLOBALS}/{name}")).ok()
-}
-
-/// From the start of the agent's process until it is READY.
-fn start(node: &Node) -> Result<Duration> {
-    let program = node.agent_program().context("the node has no agent")?;
-    let copy = std::env::temp_dir().join(format!("bench-agent-{}", std::process::id()));
-    fs::copy(program, &copy)?;
-    let spawned = node.spawn_agent(&copy);
-    let start = Instant::now();
-    fs::remove_file(&copy)?;
-    spawned.and_then(|()| node.wait_for_agent(PATIENCE))?;
-    Ok(start.elapsed())
-}
-
-/// The milliseconds of reading and of parsing all manifests.
-fn parse(node: &Node, chapter: &str) -> Result<(f64, f64)> {
-    let start = Instant::now();
-    let mut texts = Vec::new();
-    for entry in fs::read_dir(node.path("/run/lab/manifests"))? {
-        texts.push(fs::read_to_string(entry?.path())?);
-    }
-    let read = start.elapsed();
-    let start = Instant::now();
-    for text in &texts {
-        let objects = match chapter {
-            "ch3" => ch3_identity_policy::agent::objects::manifest::parse(text)?.len(),
-            _ => ch4_full_policy::agent::objects::manifest::parse(text)?.len(),
-        };
-        ensure!(objects == 1, "a manifest holds no object");
-    }
-    let ms = |time: Duration| time.as_secs_f64() * 1e3;
-    Ok((ms(read), ms(start.elapsed())))
-}
-
-fn memory(node: &Node) -> Result<Memory> {
-    let pid = node.agent_pid().context("no agent runs")?;
-    let of = |file: &str, key: &str| {
-        let text = fs::read_to_string(Path::new("/proc").join(pid.to_string()).join(file))?;
-        let line = text.lines().find_map(|line| line.strip_prefix(key));
-        let line = line.with_context(|| format!("no {key} in {file}"))?;
-        Ok::<u64, anyhow::Error>(line.trim().trim_end_matches(" kB").parse()?)
-    };
-    Ok(Memory {
-        resident: of("status", "VmRSS:")?,
-        proportional: of("smaps_rollup", "Pss:")?,
-        anonymous: of("status", "RssAnon:")?,
-        peak: of("status", "VmHWM:")?,
-    })
-}
-
-fn mib(kib: u64) -> f64 {
-    kib as f64 / 1024.0
-}
-
-/// A row of what the agent takes, and of what it has made. Returns the MiB that are resident.
-fn row(table: &mut Table, node: &Node, what: [&str; 2]) -> Result<f64> {
-    let memory = memory(node)?;
-    let (identities, entries) = node.enter(|| {
-        let identities: Vec<serde_json::Value> = client::get("/v1/identity")?;
-        let in_use = identities.iter().filter(|it| it["in_use"] == true).count();
-        let entries = ["endpoint_map", "policy_map", "port_map", "block_map"]
-            .map(|name| map(name).map_or(Cell::Nothing, |map| map.keys().count().into()));
-        anyhow::Ok((in_use, entries))
-    })??;
-    let size = |kib| Cell::Number(mib(kib), 1);
-    let [endpoints, pairs, ports, blocks] = entries;
-    table.row([
-        what[0].into(),
-        what[1].into(),
-        size(memory.resident),
-        size(memory.proportional),
-        size(memory.anonymous),
-        size(memory.peak),
-        identities.into(),
-        endpoints,
-        pairs,
-        ports,
-        blocks,
-    ]);
-    Ok(mib(memory.resident))
+    let ratio = chapter4.cpu.ms(0.5) / chapter3.cpu.ms(0.5);
+    claims.figure("the same, of a CPU, which other work on the machine does not change", ratio);
 }
