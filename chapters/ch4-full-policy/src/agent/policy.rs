@@ -6,5 +6,6 @@ pub mod selector;
 
 pub mod blocks;
 pub mod ports;
+pub mod rule_ports;
 
 pub mod verdicts;

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use serde_json::{Map, Value};
 
 use super::blocks::Block;
-use super::ports::RulePorts;
+use super::rule_ports::RulePorts;
 use super::selector::Selector;
 use crate::agent::objects::spec::{EgressRule, IngressRule, Peer, PolicyPort};
 use crate::api::SecurityLabels;
