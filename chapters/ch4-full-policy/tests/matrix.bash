@@ -18,7 +18,7 @@ nine_pods() {
     kubectl apply -f - <<END
 apiVersion: v1
 kind: Pod
-metadata: {name: ${pod#*/}, namespace: ${pod%/*}, labels: {pod: ${pod#*/}}}
+metadata: {name: "${pod#*/}", namespace: "${pod%/*}", labels: {pod: "${pod#*/}"}} # y would be a yes
 spec:
   containers:
     - name: busybox
@@ -42,7 +42,7 @@ no_policies() {
 }
 # policy_in NAMESPACE NAME SPEC
 policy_in() {
-  kubectl apply -f - <<<"{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: $2, namespace: $1}, spec: $3}"
+  kubectl apply -f - <<<"{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: \"$2\", namespace: \"$1\"}, spec: $3}"
 }
 
 # In a pod: which of these, ADDRESS:PORT, answer? All are asked at once.

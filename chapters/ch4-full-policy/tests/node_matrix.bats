@@ -30,7 +30,7 @@ to_x_a() { [ "$2" = x/a ]; }
 }
 
 @test "one port, then another policy with the other one" {
-  policy_in x port-81 '{podSelector: {matchLabels: {pod: a}}, ingress: [{from: [{namespaceSelector: {matchLabels: {ns: y}}}], ports: [{port: 81}]}]}'
+  policy_in x port-81 '{podSelector: {matchLabels: {pod: a}}, ingress: [{from: [{namespaceSelector: {matchLabels: {ns: "y"}}}], ports: [{port: 81}]}]}'
   by_81() { ! to_x_a "$@" || [[ $1 = y/* && $3 = 81 ]]; }
   eventually matrix_is by_81
   policy_in x port-80 '{podSelector: {matchLabels: {pod: a}}, ingress: [{ports: [{port: 80}]}]}'
@@ -62,7 +62,7 @@ to_x_a() { [ "$2" = x/a ]; }
 }
 
 @test "both ends must allow it, by the same port" {
-  policy_in x out '{podSelector: {matchLabels: {pod: a}}, policyTypes: [Egress], egress: [{to: [{namespaceSelector: {matchLabels: {ns: y}}, podSelector: {matchLabels: {pod: a}}}], ports: [{port: 80}]}]}'
+  policy_in x out '{podSelector: {matchLabels: {pod: a}}, policyTypes: [Egress], egress: [{to: [{namespaceSelector: {matchLabels: {ns: "y"}}, podSelector: {matchLabels: {pod: a}}}], ports: [{port: 80}]}]}'
   policy_in y in '{podSelector: {matchLabels: {pod: a}}, ingress: [{from: [{namespaceSelector: {matchLabels: {ns: x}}}]}]}'
   both() {
     case "$1 $2" in

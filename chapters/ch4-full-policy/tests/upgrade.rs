@@ -112,6 +112,7 @@ fn running_pods_keep_network_policy_and_connections_from_chapter_3_and_back() {
     for policy in policies() {
         node.apply(&policy).unwrap();
     }
+    node.wait_until_in_force(PATIENCE).unwrap();
     let client = enter(&node, &frontend, || TcpStream::connect(address).unwrap());
     let connection = [&client, &listener.accept().unwrap().0];
     echo(connection);

@@ -132,10 +132,16 @@ impl Engine {
             Message::Filters(veths) => self.doubtful.extend(veths),
             // The plugin has given up, and undone its part.
             Message::Put(_, _, answer) if answer.is_closed() => {}
-            Message::Put(link, new, answer) => match self.local.insert(&link, new) {
-                Ok(()) => self.waiting.push(link, answer),
-                Err(error) => drop(answer.send(Err(error))),
-            },
+            Message::Put(link, new, answer) => {
+                // Its bridge is to be watched, and nobody knows it yet.
+                if self.filters.know_no_bridge() {
+                    self.doubtful.extend(Veths::These([new.ifindex].into()));
+                }
+                match self.local.insert(&link, new) {
+                    Ok(()) => self.waiting.push(link, answer),
+                    Err(error) => drop(answer.send(Err(error))),
+                }
+            }
             Message::Delete(link, answer) => {
                 let removed = self.local.remove(&link);
                 self.deleted.push((answer, removed));
