@@ -154,7 +154,10 @@ fn the_masquerade_rule_follows_ip_masq_and_bridge() {
     }
     node.run(&["ip", "link", "del", "bridge0"]).unwrap();
     let [(pod, _)] = pods(&node, &renamed);
-    assert_eq!(masquerade_rules(&node), [r#"ip saddr 10.13.0.0/24 oifname != "cni0" oifname != "lo" masquerade"#]);
+    assert_eq!(
+        masquerade_rules(&node),
+        [r#"ip saddr 10.13.0.0/24 oifname != "cni0" oifname != "lo" masquerade"#]
+    );
     del(&node, &pod, &renamed);
     assert_no_pod_left(&node);
 }
