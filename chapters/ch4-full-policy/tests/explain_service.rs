@@ -139,10 +139,10 @@ fn what_leads_nowhere_is_said(world: &World) {
     assert!(!pod.contains("Service"), "a pod's address is no Service's: {pod}");
     let json = node.run(&[lab::AGENT, "explain", "x/a", "10.96.0.10:80/UDP", "-o", "json"]);
     let json: Value = serde_json::from_str(&json.unwrap()).unwrap();
-    let explained = json[0]["explained"].as_array().unwrap();
-    let names: Vec<_> = explained.iter().map(|it| &it["destination"]["name"]).collect();
-    assert_eq!((&json[0]["translation"]["service"], names), (&"x/both".into(), vec!["x/b", "z/b"]));
-    assert_eq!(explained[0]["live"]["allowed"], false);
+    assert_eq!((&json[0]["service"], &json[0]["port"]), (&"x/both".into(), &"80/UDP".into()));
+    let backend = &json[0]["backends"][format!("{}:8080/UDP", world.cluster.ip("x/b"))];
+    assert_eq!(backend["destination"]["name"], "x/b", "{json:#}");
+    assert_eq!(backend["live"]["allowed"], false);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! `explain`: what policies and maps say of a connection.
 
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use anyhow::{Context as _, Result, ensure};
@@ -49,8 +50,9 @@ fn ask(source: &str, destination: &str) -> Result<Explained> {
 /// A Service's port, and what the agent says of each backend.
 #[derive(Debug, Serialize)]
 struct Backends {
-    translation: Translation,
-    explained: Vec<Explained>,
+    service: String,
+    port: String,
+    backends: BTreeMap<String, Explained>,
 }
 
 /// Follows an address to what is behind it, by the port that is asked for, or by each. An error says
@@ -66,18 +68,17 @@ fn ask_backends(source: &str, address: Ipv4Addr, wish: Option<Wish>) -> Result<V
         found.retain(|it| Some(&it.port) == port.as_ref());
     }
     ensure!(!found.is_empty(), "a Service's address, but not by this port: {}", ports.join(", "));
-    let ask_each = |translation: Translation| {
-        let explained = translation.backends.iter().map(|backend| ask(source, backend));
-        Ok(Backends { explained: explained.collect::<Result<_>>()?, translation })
+    let ask_each = |Translation { service, port, backends }| {
+        let backends = backends.into_iter().map(|it| Ok((it.clone(), ask(source, &it)?)));
+        Ok(Backends { service, port, backends: backends.collect::<Result<_>>()? })
     };
     found.into_iter().map(ask_each).collect()
 }
 
 /// One Service: all in a line, then each backend.
 fn print_backends(source: &FlowEnd, name: &str, it: &Backends) -> Result<()> {
-    let Backends { translation, explained } = it;
-    let Translation { service, port, backends } = translation;
-    let allowed = explained.iter().filter(|it| it.live.allowed).count();
+    let Backends { service, port, backends } = it;
+    let allowed = backends.values().filter(|it| it.live.allowed).count();
     let verdict = match (allowed, backends.len()) {
         (_, 0) => "no backend is ready".into(),
         (0, all) => format!("denied, 0 of {all} backends"),
@@ -88,8 +89,8 @@ fn print_backends(source: &FlowEnd, name: &str, it: &Backends) -> Result<()> {
     say(format_args!(
         "{source} (identity {identity}) → {name} (Service {service}), {port}: {verdict}"
     ))?;
-    let mut each = explained.iter().zip(backends);
-    each.try_for_each(|(explained, backend)| print(explained, &format!(", {backend}")))
+    let mut each = backends.iter();
+    each.try_for_each(|(backend, explained)| print(explained, &format!(", {backend}")))
 }
 
 /// One connection; `by` which port, where nobody has said it.
