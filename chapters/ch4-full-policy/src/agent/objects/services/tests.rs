@@ -36,7 +36,7 @@ fn what_is_behind_an_address_is_what_its_own_slices_say_is_ready() {
     let write = |name: &str, text: &str| fs::write(directory.join(name), text).unwrap();
     write("services.yaml", SERVICES);
     write("broken.yaml", "kind: Service: {");
-    write(".hidden.yaml", "kind: Service, apiVersion: v1");
+    write(".hidden.yaml", SERVICES);
     let ports = "{name: dns, port: 5353, protocol: UDP}, {name: dns-tcp, port: 5354}";
     let first = slice(
         "first",
