@@ -9,6 +9,7 @@
 //! | `GET /v1/identity` | which labels have which number |
 //! | `GET /v1/manifests` | which manifests have been read, and whether the maps follow them |
 //! | `GET /v1/explain?from=POD&to=POD&port=PORT&protocol=PROTO` | what policies and maps say of a connection |
+//! | `GET /v1/service/ADDRESS` | which Service has it, and what is behind each port |
 //! | `GET /v1/monitor` | drops and new connections, a line each, as they come |
 //! | `GET /metrics` | for Prometheus |
 //!

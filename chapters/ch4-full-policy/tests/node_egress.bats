@@ -80,3 +80,18 @@ resolves() { in_pod my-pod-1 timeout 5 nslookup kubernetes.default.svc.cluster.l
   agent bpf policy get my-pod-1 | grep -E 'Egress .*app=backend +80/TCP'
   agent explain my-pod-1 other:80 | grep 'isolated for egress'
 }
+
+@test "explain follows a Service to each backend and its own port" {
+  kubectl expose pod backend --name=by-8080 --port=8080 --target-port=80 --labels=made-by-test=
+  by_8080=$(kubectl get service by-8080 -o jsonpath='{.spec.clusterIP}')
+  explained() { agent explain my-pod-1 "$by_8080:8080" | grep "default/backend .*:80/TCP: $1"; }
+  egress "$DNS, $BACKEND"
+  eventually explained allowed
+  agent explain my-pod-1 "$by_8080" | grep '(Service default/by-8080), 8080/TCP: allowed, 1 of 1 backends'
+  agent explain my-pod-1 "$by_8080:80" | grep 'not by this port: default/by-8080 8080/TCP'
+  egress "$DNS"
+  eventually explained denied
+  # Its backend is the node.
+  api=$(kubectl get service kubernetes -o jsonpath='{.spec.clusterIP}')
+  agent explain my-pod-1 "$api:443" | grep ':6443/TCP: denied'
+}

@@ -10,6 +10,7 @@ pub mod directory;
 pub mod stores;
 
 pub mod api_server;
+pub mod services;
 
 pub mod inotify;
 pub mod manifest;

@@ -83,6 +83,7 @@ async fn serve(options: Options) -> Result<()> {
         engine: engine.clone(),
         view,
         snapshot,
+        manifests: options.manifests.clone(),
         monitor: monitor.clone(),
         ready,
         counters: counters.clone(),

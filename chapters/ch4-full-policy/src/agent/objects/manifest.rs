@@ -113,30 +113,39 @@ pub fn parse_all(texts: BTreeMap<PathBuf, Text>, mut take: impl FnMut(&Path, Con
 
 /// Reads all documents of a text, or none. An empty file is one that is about to be written.
 pub fn parse(text: &str) -> Result<Vec<Object>> {
+    let documents = documents(text)?;
+    ensure!(!documents.is_empty(), "there is no object in it");
+    documents.into_iter().filter_map(|document| parse_object(document).transpose()).collect()
+}
+
+/// All documents of a text, whatever they are.
+pub fn documents(text: &str) -> Result<Vec<Value>> {
     // What the lab writes is JSON; that is YAML as well, but is read five times as fast.
     let documents: Vec<Value> = match serde_json::from_str(text) {
         Ok(Unique(document)) => vec![document],
         Err(_) => serde_saphyr::from_multiple(text)?,
     };
-    let documents = documents.into_iter().filter(|document| !document.is_null());
-    let objects = documents.map(parse_object).collect::<Result<Vec<_>>>()?;
-    ensure!(!objects.is_empty(), "there is no object in it");
-    Ok(objects)
+    Ok(documents.into_iter().filter(|document| !document.is_null()).collect())
 }
 
-fn parse_object(document: Value) -> Result<Object> {
+fn parse_object(document: Value) -> Result<Option<Object>> {
     let text = |key: &str| document[key].as_str().map(String::from);
     let head = text("apiVersion").zip(text("kind"));
     let (version, kind) = head.context("apiVersion and kind must be there, and be text")?;
-    Ok(match (version.as_str(), kind.as_str()) {
+    Ok(Some(match (version.as_str(), kind.as_str()) {
         ("v1", "Pod") => Object::Pod(parse_as(document)?),
         ("v1", "Namespace") => Object::Namespace(parse_as(document)?),
         ("networking.k8s.io/v1", "NetworkPolicy") => Object::NetworkPolicy(parse_as(document)?),
+        // Nobody follows them: see `services`.
+        ("v1", "Service") | ("discovery.k8s.io/v1", "EndpointSlice") => return Ok(None),
         (version, kind) => bail!("{kind} of {version} means nothing to this agent"),
-    })
+    }))
 }
 
-fn parse_as<K: Resource<DynamicType = ()> + DeserializeOwned>(mut document: Value) -> Result<K> {
+/// Reads a document as an object of this kind.
+pub fn parse_as<K: Resource<DynamicType = ()> + DeserializeOwned>(
+    mut document: Value,
+) -> Result<K> {
     let name = document["metadata"]["name"].as_str().unwrap_or_default().to_string();
     if name.is_empty() {
         bail!("metadata.name is missing");

@@ -1,5 +1,6 @@
 //! What the handlers of requests need.
 
+use std::path::PathBuf;
 use std::sync::mpsc;
 
 use tokio::sync::watch;
@@ -19,6 +20,8 @@ pub struct AppState {
     pub view: watch::Receiver<View>,
     /// From the source, if that is a directory of manifests.
     pub snapshot: watch::Receiver<Snapshot>,
+    /// Where Services are looked for; `None`: at the API server.
+    pub manifests: Option<PathBuf>,
     /// From the kernel.
     pub monitor: Monitor,
     /// Set when the maps are true.

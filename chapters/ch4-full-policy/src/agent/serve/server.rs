@@ -1,5 +1,7 @@
 //! The agent's API, for the plugin and for people: see [`crate::api`].
 
+use std::net::Ipv4Addr;
+
 use anyhow::{Context as _, Result};
 use axum::extract::{Path as UrlPath, Query, State};
 use axum::http::StatusCode;
@@ -9,6 +11,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 
@@ -17,6 +20,7 @@ use super::explain::{Explanation, FlowEnd, Wish};
 use super::live::{self, Live};
 use super::metrics;
 use super::monitor;
+use crate::agent::objects::services::translations;
 use crate::agent::reconcile::message::Message;
 use crate::api::{NewEndpoint, Problem, is_host_link};
 
@@ -52,6 +56,7 @@ pub fn router(state: AppState) -> Router {
         .route("/v1/identity", get(identities))
         .route("/v1/manifests", get(manifests))
         .route("/v1/explain", get(explain))
+        .route("/v1/service/{address}", get(service))
         .route("/v1/monitor", get(monitor::monitor))
         .route("/metrics", get(metrics))
         .fallback(|| async { problem(StatusCode::NOT_FOUND, "there is nothing of that name") })
@@ -159,6 +164,15 @@ async fn explain(State(state): State<AppState>, Query(asked): Query<Asked>) -> R
         let explanation = question.answer();
         let live = live::look_up(&source, &destination, wish)?;
         Ok(json(&Explained { source, destination, explanation, live, faults }))
+    };
+    answer(state, find).await
+}
+
+/// Which Service has an address, and where that leads.
+async fn service(State(state): State<AppState>, UrlPath(address): UrlPath<Ipv4Addr>) -> Response {
+    let find = move |state: &AppState| {
+        let found = translations(address, state.manifests.as_deref());
+        Ok(json(&Handle::current().block_on(found)?))
     };
     answer(state, find).await
 }

@@ -1,30 +1,103 @@
 //! `explain`: what policies and maps say of a connection.
 
-use anyhow::{Context as _, Result};
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+use anyhow::{Context as _, Result, ensure};
+use serde::Serialize;
 
 use super::table::{Output, json, say};
+use crate::agent::objects::services::Translation;
 use crate::agent::owners::identity::WORLD;
-use crate::agent::policy::ports::protocol;
-use crate::agent::serve::explain::Wish;
+use crate::agent::policy::ports::{Range, protocol};
+use crate::agent::serve::explain::{FlowEnd, Wish};
 use crate::agent::serve::server::Explained;
 use crate::client;
 
 /// Says in a few lines why one may, or may not, connect to another. The destination may have a port
-/// and a protocol: `backend:80`, `coredns:53/UDP`, `backend/ICMP`.
+/// and a protocol: `backend:80`, `coredns:53/UDP`, `backend/ICMP`. Of a Service's address it says so
+/// for each backend.
 pub fn explain(source: &str, destination: &str, output: Output) -> Result<()> {
+    let explained = ask(source, destination)?;
+    let (name, wish) = read_wish(destination)?;
+    let no_pods = explained.destination.address.filter(|_| explained.destination.identity == WORLD);
+    match no_pods.map(|address| ask_backends(source, address, wish)) {
+        Some(Ok(services)) if output.is_json() => json(&services),
+        _ if output.is_json() => json(&explained),
+        Some(Ok(services)) => {
+            let mut each = services.iter();
+            each.try_for_each(|service| print_backends(&explained.source, name, service))
+        }
+        Some(Err(why_not)) => {
+            print(&explained, "")?;
+            say(format_args!("  {why_not:#}"))
+        }
+        None => print(&explained, ""),
+    }
+}
+
+/// What the agent says of one connection.
+fn ask(source: &str, destination: &str) -> Result<Explained> {
     let (destination, wish) = read_wish(destination)?;
     let mut path = format!("/v1/explain?from={}&to={}", plain(source), plain(destination));
     if let Some(Wish { protocol, port }) = wish {
         path.push_str(&format!("&protocol={protocol}"));
         port.iter().for_each(|port| path.push_str(&format!("&port={port}")));
     }
-    let explained: Explained = client::get(&path)?;
-    if output.is_json() {
-        return json(&explained);
+    client::get(&path)
+}
+
+/// A Service's port, and what the agent says of each backend.
+#[derive(Debug, Serialize)]
+struct Backends {
+    service: String,
+    port: String,
+    backends: BTreeMap<String, Explained>,
+}
+
+/// Follows an address to what is behind it, by the port that is asked for, or by each. An error says
+/// why it leads nowhere.
+fn ask_backends(source: &str, address: Ipv4Addr, wish: Option<Wish>) -> Result<Vec<Backends>> {
+    let all: Result<Vec<Translation>> = client::get(&format!("/v1/service/{address}"));
+    let mut found =
+        all.with_context(|| format!("whether {address} is a Service's is not known"))?;
+    let ports: Vec<_> = found.iter().map(|it| format!("{} {}", it.service, it.port)).collect();
+    ensure!(!ports.is_empty(), "{address} is no Service's address");
+    if let Some(Wish { protocol, port }) = wish {
+        let port = port.map(|port| Range { proto: protocol, first: port, last: port }.to_string());
+        found.retain(|it| Some(&it.port) == port.as_ref());
     }
+    ensure!(!found.is_empty(), "a Service's address, but not by this port: {}", ports.join(", "));
+    let ask_each = |Translation { service, port, backends }| {
+        let backends = backends.into_iter().map(|it| Ok((it.clone(), ask(source, &it)?)));
+        Ok(Backends { service, port, backends: backends.collect::<Result<_>>()? })
+    };
+    found.into_iter().map(ask_each).collect()
+}
+
+/// One Service: all in a line, then each backend.
+fn print_backends(source: &FlowEnd, name: &str, it: &Backends) -> Result<()> {
+    let Backends { service, port, backends } = it;
+    let allowed = backends.values().filter(|it| it.live.allowed).count();
+    let verdict = match (allowed, backends.len()) {
+        (_, 0) => "no backend is ready".into(),
+        (0, all) => format!("denied, 0 of {all} backends"),
+        (some, all) if some < all => format!("allowed in part, {some} of {all} backends"),
+        (_, all) => format!("allowed, {all} of {all} backends"),
+    };
+    let FlowEnd { name: source, identity, .. } = source;
+    say(format_args!(
+        "{source} (identity {identity}) → {name} (Service {service}), {port}: {verdict}"
+    ))?;
+    let mut each = backends.iter();
+    each.try_for_each(|(backend, explained)| print(explained, &format!(", {backend}")))
+}
+
+/// One connection; `by` which port, where nobody has said it.
+fn print(explained: &Explained, by: &str) -> Result<()> {
     let Explained { source, destination, explanation, live, faults } = explained;
     say(format_args!(
-        "{} (identity {}) → {} (identity {}): {}",
+        "{} (identity {}) → {} (identity {}){by}: {}",
         source.name,
         source.identity,
         destination.name,
@@ -54,11 +127,6 @@ pub fn explain(source: &str, destination: &str, output: Output) -> Result<()> {
     }
     if live.entries.is_empty() {
         say(format_args!("  maps: {}, no entry decides", verdict(live.allowed, None)))?;
-    }
-    if !live.allowed && destination.identity == WORLD && destination.address.is_some() {
-        say(
-            "  a Service's address? What counts is the pod behind it, and its port: ask for these",
-        )?;
     }
     if live.allowed != explanation.allowed || live.ports != explanation.ports {
         say("  They disagree: the maps have not caught up, or are full; see `ebpf-agent status`")?;

@@ -39,3 +39,18 @@ fn all_that_json_has_is_read() {
         assert_eq!(pod.metadata.labels.as_ref().unwrap()["app"], "aé\n");
     }
 }
+
+#[test]
+fn services_and_their_slices_are_no_problem_and_nothing_to_follow() {
+    for (version, kind) in [("v1", "Service"), ("discovery.k8s.io/v1", "EndpointSlice")] {
+        let object =
+            format!(r#"{{"apiVersion": "{version}", "kind": "{kind}", "metadata": {{}}}}"#);
+        for read in both(&object) {
+            assert!(read.unwrap().is_empty(), "{kind}");
+        }
+        let beside = format!("{object}\n---\n{}", pod("{}"));
+        assert_eq!(parse(&beside).unwrap().len(), 1);
+        assert!(parse(&object.replace("v1", "v2")).is_err(), "{kind}");
+    }
+    assert!(parse("# nothing").is_err());
+}
