@@ -52,11 +52,8 @@ impl Sets {
 
     /// The numbers of what a pair may, if it is all in the maps.
     pub(super) fn find(&self, allowed: &Allowed) -> Option<Policy> {
-        let blocks = match &allowed.blocks {
-            None => 0,
-            Some(blocks) => *self.blocks.get(blocks)?,
-        };
-        Some(Policy { ports: self.find_ports(&allowed.ports)?, blocks })
+        let blocks = allowed.blocks.as_ref().map_or(Some(&0), |blocks| self.blocks.get(blocks));
+        Some(Policy { ports: self.find_ports(&allowed.ports)?, blocks: *blocks? })
     }
 
     fn find_ports(&self, ports: &PortSet) -> Option<u32> {
@@ -123,9 +120,8 @@ impl Sets {
     /// Are there more sets than these?
     pub(super) fn has_unused(&self, used: impl Iterator<Item = Policy>) -> bool {
         let (ports, blocks) = self.used(used);
-        let is_unused = |used: &BTreeSet<u32>, set: &u32| !used.contains(set);
-        self.ports.values().any(|set| is_unused(&ports, set))
-            || self.blocks.values().any(|set| is_unused(&blocks, set))
+        self.ports.values().any(|set| !ports.contains(set))
+            || self.blocks.values().any(|set| !blocks.contains(set))
     }
 
     /// Removes all sets but these. To be called when no program can be looking into another one.
