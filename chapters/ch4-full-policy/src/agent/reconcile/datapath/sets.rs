@@ -57,11 +57,7 @@ impl Sets {
     }
 
     fn find_ports(&self, ports: &PortSet) -> Option<u32> {
-        match ports {
-            ports if ports.is_all() => Some(ALL_PORTS),
-            ports if ports.is_empty() => Some(NO_PORTS),
-            ports => self.ports.get(ports).copied(),
-        }
+        self.ports.get(ports).copied()
     }
 
     // #region write
@@ -142,7 +138,7 @@ impl Sets {
 
     /// The numbers in use: sets of ports, those of blocks among them, and sets of blocks.
     fn used(&self, used: impl Iterator<Item = Policy>) -> (BTreeSet<u32>, BTreeSet<u32>) {
-        let (mut ports, mut blocks) = (BTreeSet::new(), BTreeSet::new());
+        let (mut ports, mut blocks) = (BTreeSet::from([NO_PORTS, ALL_PORTS]), BTreeSet::new());
         for policy in used {
             ports.insert(policy.ports);
             blocks.insert(policy.blocks);
