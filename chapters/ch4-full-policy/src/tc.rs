@@ -30,44 +30,27 @@ pub struct Programs {
 }
 
 /// A program and the hook where it belongs.
-type Place<'a> = (&'a ProgramHandle, TcAttachPoint);
+pub type Place<'a> = (&'a ProgramHandle, TcAttachPoint);
 
 impl Programs {
     /// On a veth's host end, as seen from the node: what the pod sends comes in. `to_pod` is the
     /// first: with `from_pod` alone, the pod would be open to all but the pods of this node.
-    fn of_veth(&self) -> [Place<'_>; 2] {
+    pub fn of_veth(&self) -> [Place<'_>; 2] {
         [(&self.to_pod, TC_EGRESS), (&self.from_pod, TC_INGRESS)]
     }
 
     /// On the bridge: what it hands up to the node comes in.
-    fn of_bridge(&self) -> [Place<'_>; 1] {
+    pub fn of_bridge(&self) -> [Place<'_>; 1] {
         [(&self.to_node, TC_INGRESS)]
-    }
-
-    // #region attach
-    /// Attaches the programs to a host end, unless they are there and count, and says whether it had
-    /// to.
-    ///
-    /// # Errors
-    /// Something else is asked before them, which may let everything pass.
-    pub fn mend_veth(&self, host_link: &str) -> Result<bool> {
-        mend(host_link, &self.of_veth())
-    }
-
-    /// The same for a bridge.
-    pub fn mend_bridge(&self, bridge: &str) -> Result<bool> {
-        mend(bridge, &self.of_bridge())
-    }
-
-    /// Attaches the programs to a bridge and a host end on it, unless they are there. The bridge's is
-    /// the first: `from_pod` leaves to it what it cannot decide.
-    pub fn attach(&self, host_link: &str, bridge: &str) -> Result<()> {
-        attach_to(bridge, &self.of_bridge())?;
-        attach_to(host_link, &self.of_veth())
     }
 }
 
-fn mend(link: &str, places: &[Place<'_>]) -> Result<bool> {
+// #region attach
+/// Attaches programs to a link, unless they are there and count, and says whether it had to.
+///
+/// # Errors
+/// Something else is asked before them, which may let everything pass.
+pub fn mend(link: &str, places: &[Place<'_>]) -> Result<bool> {
     let index = if_nametoindex(link)?;
     let have_ours =
         |hooks: &Hooks| places.iter().all(|(program, side)| hooks.have(program.id(), *side));
@@ -80,6 +63,14 @@ fn mend(link: &str, places: &[Place<'_>]) -> Result<bool> {
     }
     places.iter().try_for_each(|(_, side)| hooks.ensure_first(*side))?;
     Ok(is_mended)
+}
+
+/// ADD: attaches the programs to a bridge and a host end on it, unless they are there. The bridge's is
+/// the first: `from_pod` leaves to it what it cannot decide.
+pub fn attach(host_link: &str, bridge: &str) -> Result<()> {
+    let programs = programs()?;
+    attach_to(bridge, &programs.of_bridge())?;
+    attach_to(host_link, &programs.of_veth())
 }
 
 fn attach_to(link: &str, places: &[Place<'_>]) -> Result<()> {
@@ -115,11 +106,6 @@ fn are_at(link: &str, places: &[Place<'_>]) -> Result<bool> {
         }
     }
     Ok(true)
-}
-
-/// ADD: attaches the programs to a host end and its bridge.
-pub fn attach(host_link: &str, bridge: &str) -> Result<()> {
-    programs()?.attach(host_link, bridge)
 }
 
 /// CHECK: are there filters? An older plugin's programs are too: the agent will replace them.

@@ -8,6 +8,8 @@
 #include "reasons.h"
 #include "verdict.h"
 
+#define AF_INET 2
+
 /* #region known */
 /* May a connection be, judged anew? Either end is NULL if it is no endpoint. */
 static __always_inline int judge_known(const struct ct_entry *known, const struct ct_key *key,
@@ -60,6 +62,19 @@ static __always_inline int judge_answer(const struct packet *packet, const struc
 		return DROP_ANSWER;
 	refresh(known, packet, CT_ANSWERER_CLOSED);
 	return FORWARDED;
+}
+
+/* Is it for an address of the node? There it may hide somebody who has asked: see to_node. */
+static __always_inline bool is_nodes(struct __sk_buff *skb, const struct packet *packet)
+{
+	struct bpf_fib_lookup fib = {
+		.family = AF_INET,
+		.ifindex = packet->ifindex,
+		.ipv4_src = packet->saddr,
+		.ipv4_dst = packet->daddr,
+	};
+
+	return bpf_fib_lookup(skb, &fib, sizeof(fib), 0) == BPF_FIB_LKUP_RET_NOT_FWDED;
 }
 
 /* May the connection be that an ICMP error quotes a packet of? `pod` is the pod whose veth it is. */

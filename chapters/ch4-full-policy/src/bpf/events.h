@@ -6,6 +6,8 @@
 #include "packet.h"
 #include "reasons.h"
 
+#define TC_ACT_SHOT 2 /* macros are not in the kernel's BTF, from which vmlinux.h is made */
+
 enum hook {
 	HOOK_FROM_POD,
 	HOOK_TO_POD,
@@ -107,3 +109,11 @@ static __always_inline void tell(struct __sk_buff *skb, const struct packet *pac
 								 BPF_RB_NO_WAKEUP);
 }
 /* #endregion tell */
+
+static __always_inline int drop(struct __sk_buff *skb, const struct packet *packet, enum hook hook,
+				__u32 src_id, __u32 dst_id, enum reason reason)
+{
+	count(reason, skb);
+	tell(skb, packet, hook, src_id, dst_id, reason);
+	return TC_ACT_SHOT;
+}

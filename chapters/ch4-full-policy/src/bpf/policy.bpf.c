@@ -10,8 +10,6 @@
 
 /* Macros are not in the kernel's BTF, from which vmlinux.h is made. */
 #define TC_ACT_OK 0
-#define TC_ACT_SHOT 2
-#define AF_INET 2
 #define INADDR_UNSPEC_GROUP 0xe0000000 /* 224.0.0.0: multicast and what is above */
 
 #include "answers.h"
@@ -20,46 +18,13 @@
 #include "events.h"
 #include "fragments.h"
 #include "maps.h"
+#include "opening.h"
 #include "packet.h"
 #include "reasons.h"
 #include "spoof.h"
 #include "verdict.h"
 
 char _license[] SEC("license") = "Dual MIT/GPL";
-
-static __always_inline int drop(struct __sk_buff *skb, const struct packet *packet, enum hook hook,
-				__u32 src_id, __u32 dst_id, enum reason reason)
-{
-	count(reason, skb);
-	tell(skb, packet, hook, src_id, dst_id, reason);
-	return TC_ACT_SHOT;
-}
-
-/* May the packet open a connection, or go on with one that the same end has opened? Where the verdict
- * is final, the entries count it. */
-static __always_inline int judge_opening(struct __sk_buff *skb, const struct packet *packet,
-					 __u32 src_id, __u32 dst_id, bool egress, bool ingress,
-					 bool is_final, __u32 epoch)
-{
-	struct question question = {
-		.src_id = src_id,
-		.dst_id = dst_id,
-		.saddr = packet->saddr,
-		.daddr = packet->daddr,
-		.dport = packet->dport,
-		.proto = packet->proto,
-		.has_port = packet->has_ports,
-		.egress = egress,
-		.ingress = ingress,
-		.packets = is_final ? skb->gso_segs ?: 1 : 0,
-		.bytes = skb->len,
-	};
-	int reason = judge(&question, epoch);
-
-	if (reason && packet->follows && !packet->has_ports)
-		return DROP_FRAGMENT; /* its first one has not passed here */
-	return reason;
-}
 
 /* #region to_pod */
 static __always_inline int judge_to_pod(struct __sk_buff *skb, const struct packet *packet,
@@ -93,7 +58,8 @@ static __always_inline int judge_to_pod(struct __sk_buff *skb, const struct pack
 
 	/* Both ends anew, in one epoch. Of a pod behind the node's address only the mark says whether
 	 * it is isolated. */
-	bool egress = src ? src->ifindex && src->flags & EGRESS_ISOLATED : is_undecided(skb);
+	bool egress = src ? src->ifindex && src->flags & EGRESS_ISOLATED :
+			    is_marked(skb) && skb->mark & MARK_UNDECIDED;
 
 	reason = judge_opening(skb, packet, *src_id, *dst_id, egress, true, true, epoch);
 	if (reason)
@@ -121,19 +87,6 @@ int to_pod(struct __sk_buff *skb)
 	if (reason)
 		return drop(skb, &packet, HOOK_TO_POD, src_id, dst_id, reason);
 	return TC_ACT_OK;
-}
-
-/* Is it for an address of the node? There it may hide somebody who has asked: see to_node. */
-static __always_inline bool is_nodes(struct __sk_buff *skb, const struct packet *packet)
-{
-	struct bpf_fib_lookup fib = {
-		.family = AF_INET,
-		.ifindex = packet->ifindex,
-		.ipv4_src = packet->saddr,
-		.ipv4_dst = packet->daddr,
-	};
-
-	return bpf_fib_lookup(skb, &fib, sizeof(fib), 0) == BPF_FIB_LKUP_RET_NOT_FWDED;
 }
 
 /* #region from_pod */

@@ -143,11 +143,6 @@ static __always_inline bool is_marked(const struct __sk_buff *skb)
 	return (skb->mark & MARK_IDENTITY) == MARK_IDENTITY;
 }
 
-static __always_inline bool is_undecided(const struct __sk_buff *skb)
-{
-	return is_marked(skb) && skb->mark & MARK_UNDECIDED;
-}
-
 /* #region who */
 /* The identity of the sender of a packet that is about to enter a pod; 0: it poses as another.
  * `src` becomes the endpoint that has the source address, if any. */

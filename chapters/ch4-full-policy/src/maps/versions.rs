@@ -26,6 +26,11 @@ impl<T: Copy + Default + PartialEq> Versions<T> {
         (value != T::default()).then_some(value)
     }
 
+    /// What counts in this epoch, or is about to in the next one.
+    pub fn counting(&self, epoch: u32) -> impl Iterator<Item = T> {
+        [epoch, epoch.saturating_add(1)].into_iter().filter_map(|epoch| self.at(epoch))
+    }
+
     /// The same, and from this epoch on another value, or none. The version before it stays:
     /// programs are still reading it.
     pub fn from(mut self, since: u32, value: T) -> Self {

@@ -75,7 +75,7 @@ impl<'a> Hooks<'a> {
 }
 
 impl Filter {
-    /// Is it where [`attach`](super::Programs::attach) puts ours: handle 1, priority 1, all protocols?
+    /// Is it where [`attach`](super::attach) puts ours: handle 1, priority 1, all protocols?
     fn is_ours(&self) -> bool {
         (self.handle, self.info) == (1, 1 << 16 | u32::from((libc::ETH_P_ALL as u16).to_be()))
     }

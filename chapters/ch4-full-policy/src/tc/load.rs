@@ -10,7 +10,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use aya::maps::MapInfo;
 use libbpf_rs::skel::{OpenSkel as _, SkelBuilder as _};
-use libbpf_rs::{ProgramHandle, ProgramType, libbpf_sys};
+use libbpf_rs::{ProgramHandle, ProgramMut, ProgramType, libbpf_sys};
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 
 use super::Programs;
@@ -126,20 +126,10 @@ fn load_and_pin() -> Result<Programs> {
     let mut skeleton = open.load().map_err(|error| refusal(&error))?;
     beside.take_pins()?;
     let progs = &mut skeleton.progs;
-    for (program, pin) in [
-        (&mut progs.from_pod, FROM_POD),
-        (&mut progs.to_pod, TO_POD),
-        (&mut progs.to_node, TO_NODE),
-    ] {
-        let new = format!("{pin}-new");
-        let _ = fs::remove_file(&new); // of a plugin that was killed here
-        program.pin(&new).with_context(|| format!("cannot pin {new}"))?;
-        fs::rename(&new, pin).with_context(|| format!("cannot rename {new} to {pin}"))?;
-    }
     let programs = Programs {
-        from_pod: ProgramHandle::from_pinned_path(FROM_POD)?,
-        to_pod: ProgramHandle::from_pinned_path(TO_POD)?,
-        to_node: ProgramHandle::from_pinned_path(TO_NODE)?,
+        from_pod: pin(&mut progs.from_pod, FROM_POD)?,
+        to_pod: pin(&mut progs.to_pod, TO_POD)?,
+        to_node: pin(&mut progs.to_node, TO_NODE)?,
     };
     let new = format!("{STAMP}-new");
     let _ = fs::remove_file(&new);
@@ -147,6 +137,15 @@ fn load_and_pin() -> Result<Programs> {
         .and_then(|()| fs::rename(&new, STAMP))
         .with_context(|| format!("cannot write {STAMP}"))?;
     Ok(programs)
+}
+
+/// Puts a program in the place of an older one.
+fn pin(program: &mut ProgramMut<'_>, pin: &str) -> Result<ProgramHandle> {
+    let new = format!("{pin}-new");
+    let _ = fs::remove_file(&new); // of a plugin that was killed here
+    program.pin(&new).with_context(|| format!("cannot pin {new}"))?;
+    fs::rename(&new, pin).with_context(|| format!("cannot rename {new} to {pin}"))?;
+    Ok(ProgramHandle::from_pinned_path(pin)?)
 }
 
 /// Why the kernel did not take the programs, with all that the verifier said.

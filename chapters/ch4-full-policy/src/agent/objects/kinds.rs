@@ -32,13 +32,10 @@ pub struct PodSpec {
     /// The node, once there is one.
     pub node_name: Option<String>,
     /// It has no network of its own: its packets are the node's.
-    #[serde(default)]
     pub host_network: Option<bool>,
     /// What runs in it.
-    #[serde(default)]
     pub containers: Option<Vec<Container>>,
     /// What runs before those; with `restartPolicy: Always` beside them.
-    #[serde(default)]
     pub init_containers: Option<Vec<Container>>,
 }
 
@@ -47,10 +44,8 @@ pub struct PodSpec {
 #[serde(rename_all = "camelCase")]
 pub struct Container {
     /// Its ports.
-    #[serde(default)]
     pub ports: Option<Vec<ContainerPort>>,
     /// Of an init container: `Always` makes it a sidecar.
-    #[serde(default)]
     pub restart_policy: Option<String>,
 }
 
@@ -59,12 +54,10 @@ pub struct Container {
 #[serde(rename_all = "camelCase")]
 pub struct ContainerPort {
     /// What policies may call it.
-    #[serde(default)]
     pub name: Option<String>,
     /// Its number.
     pub container_port: u16,
     /// `TCP`, `UDP`, `SCTP`; none: `TCP`.
-    #[serde(default)]
     pub protocol: Option<String>,
 }
 
@@ -75,7 +68,7 @@ pub struct PodStatus {
     /// `Pending`, `Running`, `Succeeded`, `Failed`.
     pub phase: Option<String>,
     /// Its addresses, once there are any.
-    #[serde(rename = "podIPs", default)]
+    #[serde(rename = "podIPs")]
     pub pod_ips: Option<Vec<PodIp>>,
 }
 

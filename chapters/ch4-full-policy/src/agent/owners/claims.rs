@@ -2,7 +2,6 @@
 //! something of it is another, and at no other time.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::net::Ipv4Addr;
 
 use super::claimant::Claimant;
 use super::identity::{Asked, Identities, relevant};
@@ -26,9 +25,6 @@ pub struct Claims {
     node: String,
     /// What counts only since a policy asks about it.
     asked: Asked,
-    /// Numbers that addresses keep: see [`hold`](Self::hold).
-    held: BTreeMap<Ipv4Addr, u32>,
-    released: BTreeSet<Ipv4Addr>,
     /// Whom something keeps from being as it should be, and what: it is tried again each time.
     failed: BTreeMap<Name, String>,
     /// Why the identities cannot be written down.
@@ -41,12 +37,6 @@ impl Claims {
     /// None yet, on this node.
     pub fn new(node: String) -> Self {
         Self { node, ..Self::default() }
-    }
-
-    /// Pods keep the numbers that they have, while programs of another chapter judge them: their
-    /// policy_map has no others. With none, all are as they should be again.
-    pub fn hold(&mut self, numbers: BTreeMap<Ipv4Addr, u32>) {
-        self.released.extend(std::mem::replace(&mut self.held, numbers).into_keys());
     }
 
     /// Works in what is another. Identities are drawn, and what must outlive the agent is written
@@ -101,17 +91,13 @@ impl Claims {
             let has_one = |pod: &Pod| {
                 let labels = pod.metadata.labels.as_ref();
                 labels.is_some_and(|labels| keys.iter().any(|key| labels.contains_key(*key)))
-                    || !names.is_empty()
-                        && pod.named_ports().any(|port| names.contains(&&port.name))
+                    || pod.named_ports().any(|port| names.contains(&&port.name))
             };
             let pods = directory.pods.iter().filter(|(_, pod)| has_one(pod));
             touched.extend(pods.map(|(name, _)| name.clone()));
             touched.extend(local.iter().map(|(link, _)| link.clone()));
         }
         self.asked = asked;
-        for address in std::mem::take(&mut self.released) {
-            touched.extend(self.owners.claiming(address).cloned());
-        }
         let links: Vec<_> = touched.iter().flat_map(|pod| local.of_pod(pod)).cloned().collect();
         touched.extend(links);
         touched
@@ -135,12 +121,9 @@ impl Claims {
             None => {
                 let pod = directory.pods.get(key)?;
                 let claimant = Claimant::of_pod(key, pod, &self.node)?;
+                let (namespace, labels) = (pod.metadata.namespace.as_deref(), &pod.metadata.labels);
                 let ports = pod.named_ports().filter(|port| self.asked.ports.contains(&port.name));
-                let its = (
-                    pod.metadata.namespace.as_deref(),
-                    pod.metadata.labels.as_ref(),
-                    ports.collect(),
-                );
+                let its = (namespace, labels.as_ref(), ports.collect());
                 let id = alike.entry(its).or_insert_with(|| {
                     directory.labels_of(pod).map(|labels| draw(labels, &self.asked, identities))
                 });
@@ -150,18 +133,7 @@ impl Claims {
         if id == Some(None) {
             self.keep_out(key, &claimant.pod, "all identities are taken, by different labels");
         }
-        let held = self.held(&claimant, id.flatten(), identities);
-        Some((claimant, held.or(id.flatten())))
-    }
-
-    /// The number that a pod keeps for now. Chapter 3 knows no names of ports, so they may differ.
-    fn held(&self, claimant: &Claimant, id: Option<u32>, identities: &Identities) -> Option<u32> {
-        let held = *self.held.get(claimant.addresses.first()?)?;
-        let (before, now) = (identities.labels(held)?, identities.labels(id?)?);
-        let is_alike = before.namespace == now.namespace
-            && before.namespace_labels == now.namespace_labels
-            && before.labels == now.labels;
-        is_alike.then_some(held)
+        Some((claimant, id.flatten()))
     }
 
     /// An endpoint's labels in the API, or else the last ones that it had there.

@@ -42,6 +42,11 @@ impl Owners {
         std::mem::take(&mut self.touched)
     }
 
+    /// These may have: whoever asks looks at them again.
+    pub fn touch(&mut self, addresses: impl IntoIterator<Item = Ipv4Addr>) {
+        self.touched.extend(addresses);
+    }
+
     /// One by its key.
     pub fn get(&self, key: &str) -> Option<&Claimant> {
         self.claimants.get(key)
@@ -57,11 +62,6 @@ impl Owners {
         let claims = self.by_address.range((Included((address, Name::default())), Unbounded));
         let claims = claims.take_while(move |(its, _)| *its == address);
         claims.filter_map(|(_, key)| self.claimants.get_key_value(key))
-    }
-
-    /// The keys of all who claim an address.
-    pub fn claiming(&self, address: Ipv4Addr) -> impl Iterator<Item = &Name> {
-        self.claimants(address).map(|(key, _)| key)
     }
 
     /// Who has an address.

@@ -2,7 +2,8 @@
 
 use anyhow::{Context as _, Result, anyhow, bail};
 
-use super::rule::{Rule, Said, read_rule};
+use super::rule::Rule;
+use super::rule::read::Reader;
 use super::selector::Selector;
 use crate::agent::objects::kinds::NetworkPolicy;
 use crate::api::SecurityLabels;
@@ -45,11 +46,17 @@ impl Policy {
         }
         let has = |name: &str| types.iter().any(|known| known == name);
         let namespace = policy.metadata.namespace.clone().unwrap_or_default();
-        let mut not_enforced = Vec::new();
-        let ingress = spec.ingress.iter().flatten().map(Said::from);
-        let ingress = read_rules(ingress, "spec.ingress", &namespace, &mut not_enforced);
-        let egress = spec.egress.iter().flatten().map(Said::from);
-        let egress = read_rules(egress, "spec.egress", &namespace, &mut not_enforced);
+        let mut reader = Reader { namespace: &namespace, not_enforced: Vec::new() };
+        let (mut ingress, mut egress) = (Vec::new(), Vec::new());
+        for (index, rule) in spec.ingress.iter().flatten().enumerate() {
+            let at = format!("spec.ingress[{index}]");
+            ingress.extend(reader.read(&at, "from", &rule.from, &rule.ports, &rule.unknown));
+        }
+        for (index, rule) in spec.egress.iter().flatten().enumerate() {
+            let at = format!("spec.egress[{index}]");
+            egress.extend(reader.read(&at, "to", &rule.to, &rule.ports, &rule.unknown));
+        }
+        let not_enforced = reader.not_enforced;
         // The API server writes the defaults into policyTypes; a manifest may not have seen one.
         let has_egress = spec.egress.as_ref().is_some_and(|rules| !rules.is_empty());
         let isolates_egress = has("Egress") || (types.is_empty() && has_egress);
@@ -103,34 +110,19 @@ impl Policy {
     }
     // #endregion policy
 
-    /// What it asks about: labels of pods, and names of ports.
-    pub fn asks(&self) -> impl Iterator<Item = Asks<'_>> {
-        let rules = || self.ingress.iter().chain(&self.egress).flatten();
-        let keys = self.subject.keys().chain(rules().flat_map(Rule::keys)).map(Asks::Label);
-        keys.chain(rules().flat_map(|rule| rule.ports.names()).map(Asks::Port))
+    /// The labels of pods that it asks about.
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        self.subject.keys().chain(self.all_rules().flat_map(Rule::keys))
     }
-}
 
-/// Something about pods that may count only because a policy asks for it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Asks<'a> {
-    /// A label's key.
-    Label(&'a str),
-    /// A port's name.
-    Port(&'a str),
-}
-
-fn read_rules<'a>(
-    said: impl Iterator<Item = Said<'a>>,
-    at: &str,
-    namespace: &str,
-    not_enforced: &mut Vec<String>,
-) -> Vec<Rule> {
-    let mut rules = Vec::new();
-    for (index, said) in said.enumerate() {
-        read_rule(&said, &format!("{at}[{index}]"), namespace, &mut rules, not_enforced);
+    /// The names of ports that it asks about.
+    pub fn port_names(&self) -> impl Iterator<Item = &str> {
+        self.all_rules().flat_map(|rule| rule.ports.names())
     }
-    rules
+
+    fn all_rules(&self) -> impl Iterator<Item = &Rule> {
+        self.ingress.iter().chain(&self.egress).flatten()
+    }
 }
 
 #[cfg(test)]

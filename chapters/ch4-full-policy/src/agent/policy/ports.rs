@@ -9,24 +9,17 @@ pub const UDP: u8 = 17;
 /// As above.
 pub const SCTP: u8 = 132;
 
+/// As Kubernetes calls them.
+const NAMES: [(u8, &str); 3] = [(TCP, "TCP"), (UDP, "UDP"), (SCTP, "SCTP")];
+
 /// The IP protocol's number of a name of Kubernetes'.
 pub fn protocol(name: &str) -> Option<u8> {
-    match name {
-        "TCP" => Some(TCP),
-        "UDP" => Some(UDP),
-        "SCTP" => Some(SCTP),
-        _ => None,
-    }
+    NAMES.iter().find(|it| it.1 == name).map(|it| it.0)
 }
 
 /// The name of a number of these.
 pub fn protocol_name(number: u8) -> Option<&'static str> {
-    match number {
-        TCP => Some("TCP"),
-        UDP => Some("UDP"),
-        SCTP => Some("SCTP"),
-        _ => None,
-    }
+    NAMES.iter().find(|it| it.0 == number).map(|it| it.1)
 }
 
 /// Some ports of a protocol, first and last.
@@ -86,23 +79,16 @@ impl PortSet {
 
     /// Is this port of this protocol in it? `None`: a protocol without ports.
     pub fn has(&self, port: Option<(u8, u16)>) -> bool {
-        let is_in = |(proto, port): (u8, u16)| {
-            self.ranges
-                .iter()
-                .any(|range| range.proto == proto && (range.first..=range.last).contains(&port))
+        let has = |range: &Range, (proto, port): (u8, u16)| {
+            range.proto == proto && (range.first..=range.last).contains(&port)
         };
-        self.all || port.is_some_and(is_in)
+        self.all || port.is_some_and(|port| self.ranges.iter().any(|range| has(range, port)))
     }
 
     /// Takes in another set.
     pub fn extend(&mut self, other: &Self) {
-        if self.all || other.is_empty() {
-            return;
-        }
-        if other.all {
+        if self.all || other.all {
             *self = Self::ALL;
-        } else if self.ranges.is_empty() {
-            self.ranges.clone_from(&other.ranges);
         } else {
             self.ranges.extend(&other.ranges);
             self.normalize();
@@ -140,19 +126,15 @@ impl PortSet {
 
     fn normalize(&mut self) {
         self.ranges.sort_unstable();
-        let mut merged: Vec<Range> = Vec::with_capacity(self.ranges.len());
-        for range in self.ranges.drain(..) {
-            match merged.last_mut() {
-                Some(last)
-                    if last.proto == range.proto
-                        && u32::from(range.first) <= u32::from(last.last) + 1 =>
-                {
-                    last.last = last.last.max(range.last);
-                }
-                _ => merged.push(range),
+        // What overlaps or touches the one before it becomes a part of that.
+        self.ranges.dedup_by(|range, before| {
+            let meets =
+                range.proto == before.proto && u32::from(range.first) <= u32::from(before.last) + 1;
+            if meets {
+                before.last = before.last.max(range.last);
             }
-        }
-        self.ranges = merged;
+            meets
+        });
     }
 }
 

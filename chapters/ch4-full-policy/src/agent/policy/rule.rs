@@ -4,14 +4,12 @@ use std::fmt;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result, anyhow, bail, ensure};
-use serde_json::{Map, Value};
-
 use super::blocks::Block;
 use super::rule_ports::RulePorts;
 use super::selector::Selector;
-use crate::agent::objects::spec::{EgressRule, IngressRule, Peer, PolicyPort};
 use crate::api::SecurityLabels;
+
+pub mod read;
 
 /// A peer of a rule, or a rule without peers, with the rule's ports.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -137,91 +135,4 @@ fn unmet_block(block: &Block, address: Option<Ipv4Addr>) -> Vec<String> {
         Some(except) => vec![format!("its address {address} is in the except {except}")],
         None => vec![format!("its address must be in {block}, and is {address}")],
     }
-}
-
-/// What is read of a rule, in either direction.
-#[derive(Debug)]
-pub struct Said<'a> {
-    /// `from` or `to`.
-    field: &'static str,
-    /// What stands there.
-    peers: &'a [Peer],
-    ports: &'a [PolicyPort],
-    unknown: &'a Map<String, Value>,
-}
-
-impl<'a> From<&'a IngressRule> for Said<'a> {
-    fn from(rule: &'a IngressRule) -> Self {
-        let (peers, ports) = (rule.from.as_deref(), rule.ports.as_deref());
-        Self {
-            field: "from",
-            peers: peers.unwrap_or_default(),
-            ports: ports.unwrap_or_default(),
-            unknown: &rule.unknown,
-        }
-    }
-}
-
-impl<'a> From<&'a EgressRule> for Said<'a> {
-    fn from(rule: &'a EgressRule) -> Self {
-        let (peers, ports) = (rule.to.as_deref(), rule.ports.as_deref());
-        Self {
-            field: "to",
-            peers: peers.unwrap_or_default(),
-            ports: ports.unwrap_or_default(),
-            unknown: &rule.unknown,
-        }
-    }
-}
-
-/// Reads one rule of a policy in `namespace`: what is not understood is left out, so it grants
-/// nothing.
-pub fn read_rule(
-    rule: &Said<'_>,
-    at: &str,
-    namespace: &str,
-    rules: &mut Vec<Rule>,
-    not_enforced: &mut Vec<String>,
-) {
-    let mut leave_out = |what: String| not_enforced.push(format!("{at}{what}"));
-    if let Some(unknown) = rule.unknown.keys().next() {
-        return leave_out(format!(": {unknown:?} is not known here"));
-    }
-    let ports = Arc::new(RulePorts::parse(rule.ports, &mut leave_out));
-    if ports.is_nothing() {
-        return;
-    }
-    if rule.peers.is_empty() {
-        rules.push(Rule { at: at.into(), ports: ports.clone(), peers: Peers::Everybody });
-    }
-    for (index, peer) in rule.peers.iter().enumerate() {
-        let place = format!(".{}[{index}]", rule.field);
-        match read_peer(peer, namespace) {
-            Ok(peers) => {
-                rules.push(Rule { at: format!("{at}{place}"), ports: ports.clone(), peers });
-            }
-            Err(error) => leave_out(format!("{place}{error:#}")),
-        }
-    }
-}
-
-fn read_peer(peer: &Peer, namespace: &str) -> Result<Peers> {
-    if let Some(unknown) = peer.unknown.keys().next() {
-        bail!(": {unknown:?} is not known here");
-    }
-    let (pods, namespaces) = (&peer.pod_selector, &peer.namespace_selector);
-    let has_selector = pods.is_some() || namespaces.is_some();
-    if let Some(block) = &peer.ip_block {
-        ensure!(!has_selector, ".ipBlock: stands beside a selector; each is a peer of its own");
-        let block = Block::parse(block).map_err(|error| anyhow!(".ipBlock{error:#}"))?;
-        return Ok(Peers::Block(block));
-    }
-    // Both absent: a peer of which nothing is understood is nobody, not everybody.
-    ensure!(has_selector, ": says nothing");
-    let namespaces = match namespaces {
-        None => Namespaces::Own(namespace.into()),
-        Some(some) => Namespaces::Selected(Selector::parse(some).context(".namespaceSelector")?),
-    };
-    let pods = Selector::parse_or_all(pods.as_ref()).context(".podSelector")?;
-    Ok(Peers::Pods { namespaces, pods })
 }

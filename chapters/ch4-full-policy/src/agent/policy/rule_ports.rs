@@ -38,9 +38,8 @@ impl RulePort {
             bail!(": {unknown:?} is not known here");
         }
         let name = port.protocol.as_deref().unwrap_or("TCP");
-        let proto = protocol(name);
-        let proto =
-            proto.with_context(|| format!(".protocol: {name:?} is none of TCP, UDP, SCTP"))?;
+        let unknown = || format!(".protocol: {name:?} is none of TCP, UDP, SCTP");
+        let proto = protocol(name).with_context(unknown)?;
         let number = |number: i32, field: &str| match u16::try_from(number) {
             Ok(number) if number > 0 => Ok(number),
             _ => bail!(".{field}: {number} is no port: 1 to 65535"),
@@ -48,15 +47,12 @@ impl RulePort {
         let (first, last) = match (&port.port, port.end_port) {
             (None, None) => (0, u16::MAX),
             (None, Some(_)) => bail!(".endPort: needs a port"),
-            (Some(IntOrString::String(name)), None) => {
-                return Ok(Self::Named(proto, name.clone()));
-            }
+            (Some(IntOrString::String(name)), None) => return Ok(Self::Named(proto, name.clone())),
             (Some(IntOrString::String(name)), Some(_)) => {
                 bail!(".endPort: needs a number as its port, not {name:?}")
             }
             (Some(IntOrString::Int(first)), last) => {
-                let first = number(*first, "port")?;
-                (first, last.map_or(Ok(first), |last| number(last, "endPort"))?)
+                (number(*first, "port")?, number(last.unwrap_or(*first), "endPort")?)
             }
         };
         ensure!(first <= last, ".endPort: {last} is less than port {first}");
@@ -65,13 +61,11 @@ impl RulePort {
 }
 
 impl RulePorts {
-    /// A rule that says nothing of ports: all, and protocols without ports too.
-    pub const ALL: Self = Self { items: Vec::new(), numbers: PortSet::ALL, assumed: PortSet::NONE };
-
     /// Reads them; each error says which field is wrong. What is not understood is no port.
     pub fn parse(ports: &[PolicyPort], mut wrong: impl FnMut(String)) -> Self {
         if ports.is_empty() {
-            return Self::ALL;
+            // All of them, and protocols without ports too.
+            return Self { items: Vec::new(), numbers: PortSet::ALL, assumed: PortSet::NONE };
         }
         let (mut items, mut numbers, mut assumed) = (Vec::new(), Vec::new(), Vec::new());
         for (index, port) in ports.iter().enumerate() {
@@ -98,21 +92,16 @@ impl RulePorts {
     /// The numbers, where `target` is what the target's containers call theirs.
     pub fn resolve(&self, target: &BTreeSet<NamedPort>) -> Cow<'_, PortSet> {
         let is_named = |port: &&NamedPort| {
-            let is_it = |item: &RulePort| {
-                matches!(item, RulePort::Named(protocol, name)
-                    if *protocol == port.protocol && *name == port.name)
-            };
-            self.items.iter().any(is_it)
+            self.items.contains(&RulePort::Named(port.protocol, port.name.clone()))
         };
-        let mut named = target.iter().filter(is_named).map(|port| Range {
-            proto: port.protocol,
-            first: port.number,
-            last: port.number,
-        });
-        let Some(first) = named.next() else { return Cow::Borrowed(&self.numbers) };
-        let mut set = PortSet::of([first].into_iter().chain(named).collect());
-        set.extend(&self.numbers);
-        Cow::Owned(set)
+        let named = target.iter().filter(is_named).map(|port| (port.protocol, port.number));
+        let range = |(proto, number)| Range { proto, first: number, last: number };
+        let mut ranges: Vec<_> = named.map(range).collect();
+        if ranges.is_empty() {
+            return Cow::Borrowed(&self.numbers);
+        }
+        ranges.extend(self.numbers.ranges());
+        Cow::Owned(PortSet::of(ranges))
     }
 
     /// The numbers alone: of what is no pod nobody knows how it calls its ports.

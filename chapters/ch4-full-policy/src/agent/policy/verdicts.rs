@@ -1,14 +1,12 @@
 //! What the policies say of identities: the heart of the agent. Verdicts are kept; whatever
 //! changes is worked into those that it touches, and into no other.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::blocks::{BlockSet, table};
-use super::network_policy::{Asks, Policy};
+use super::network_policy::Policy;
 use super::ports::PortSet;
-use super::rule::Rule;
 use crate::agent::objects::directory::of_namespace;
 use crate::agent::objects::key::Name;
 use crate::agent::owners::identity::{Asked, is_unique};
@@ -16,6 +14,9 @@ use crate::api::SecurityLabels;
 use crate::maps::{Direction, EGRESS_ISOLATED, PolicyKey};
 
 mod identities;
+mod in_force;
+
+use in_force::InForce;
 
 /// The peer in `policy_map` that stands for anybody.
 const ANYBODY: u32 = 0;
@@ -42,24 +43,13 @@ pub struct Allowed {
     pub blocks: Option<Arc<BlockSet>>,
 }
 
-/// By peer.
-type Side = BTreeMap<u32, Allowed>;
-
-/// What holds for one identity: in each direction its own policies' yes.
+/// What holds for one identity: its own policies' yes.
 #[derive(Debug, Default)]
 struct Verdict {
-    sides: [Side; 2],
+    /// With whom, in both directions.
+    pairs: BTreeMap<PolicyKey, Allowed>,
     /// What goes into its endpoints' flags.
     flags: u16,
-}
-
-/// A policy, and the identities that it is about.
-#[derive(Debug)]
-struct InForce {
-    policy: Arc<Policy>,
-    subjects: BTreeSet<u32>,
-    /// In each direction: whom which of its rules describe.
-    peers: [BTreeMap<u32, Vec<usize>>; 2],
 }
 
 /// What may have changed of the verdicts.
@@ -69,40 +59,6 @@ pub struct VerdictChanges {
     pub pairs: BTreeSet<PolicyKey>,
     /// Whose flags.
     pub flags: BTreeSet<u32>,
-}
-
-impl InForce {
-    fn learn(&mut self, id: u32, labels: &SecurityLabels) {
-        if self.policy.selects(labels) {
-            self.subjects.insert(id);
-        }
-        for direction in Direction::BOTH {
-            let rules = self.policy.rules(direction).unwrap_or_default().iter().enumerate();
-            // In egress a name is another number for each pod: everybody is each of them.
-            let is_pair = |rule: &Rule| match rule.is_everybody() {
-                true => direction == Direction::Egress && rule.ports.names().next().is_some(),
-                false => rule.describes(labels),
-            };
-            let describing: Vec<_> =
-                rules.filter(|(_, rule)| is_pair(rule)).map(|(index, _)| index).collect();
-            if !describing.is_empty() {
-                self.peers[direction as usize].insert(id, describing);
-            }
-        }
-    }
-
-    /// Peers, each with a rule that describes it.
-    fn pairs(&self, direction: Direction) -> impl Iterator<Item = (u32, &Rule)> {
-        let peers = self.peers[direction as usize].keys().copied();
-        peers.flat_map(move |id| self.about(direction, id).map(move |rule| (id, rule)))
-    }
-
-    /// The rules that describe an identity.
-    fn about(&self, direction: Direction, id: u32) -> impl Iterator<Item = &Rule> {
-        let indexes = self.peers[direction as usize].get(&id).into_iter().flatten();
-        let rules = self.policy.rules(direction).unwrap_or_default();
-        indexes.map(|index| &rules[*index])
-    }
 }
 
 impl Verdicts {
@@ -118,8 +74,7 @@ impl Verdicts {
 
     /// What a pair may, if anything.
     pub fn get(&self, pair: &PolicyKey) -> Option<&Allowed> {
-        let (subject, peer) = pair.ends();
-        self.verdicts.get(&subject)?.sides[pair.direction as usize].get(&peer)
+        self.verdicts.get(&pair.ends().0)?.pairs.get(pair)
     }
 
     /// What goes into the flags of an identity's endpoints.
@@ -145,8 +100,7 @@ impl Verdicts {
         }
         if let Some(policy) = policy {
             self.ask(&policy, |count| *count += 1);
-            let (subjects_now, peers) = Default::default();
-            let mut in_force = InForce { policy, subjects: subjects_now, peers };
+            let mut in_force = InForce::new(policy);
             self.identities.iter().for_each(|(id, labels)| in_force.learn(*id, labels));
             subjects.extend(&in_force.subjects);
             self.policies.insert(name.clone(), in_force);
@@ -157,65 +111,52 @@ impl Verdicts {
     }
 
     fn ask(&mut self, policy: &Policy, change: impl Fn(&mut usize)) {
-        for asks in policy.asks() {
-            match asks {
-                Asks::Label(key) if !is_unique(key) => {}
-                Asks::Label(key) => change(self.labels_asked.entry(key.into()).or_default()),
-                Asks::Port(name) => change(self.ports_asked.entry(name.into()).or_default()),
-            }
+        for key in policy.keys().filter(|key| is_unique(key)) {
+            change(self.labels_asked.entry(key.into()).or_default());
+        }
+        for name in policy.port_names() {
+            change(self.ports_asked.entry(name.into()).or_default());
         }
     }
 
-    /// The policies that isolate an identity in a direction, and their rules.
-    fn isolating(
-        &self,
-        id: u32,
-        direction: Direction,
-    ) -> impl Iterator<Item = (&InForce, &[Rule])> {
+    /// The policies that isolate an identity in a direction.
+    fn isolating(&self, id: u32, direction: Direction) -> impl Iterator<Item = &InForce> {
         let namespace = self.identities.get(&id).map_or("", |labels| &labels.namespace);
         let policies = of_namespace(&self.policies, namespace).map(|(_, in_force)| in_force);
-        let selecting = policies.filter(move |in_force| in_force.subjects.contains(&id));
-        selecting.filter_map(move |in_force| Some((in_force, in_force.policy.rules(direction)?)))
+        policies.filter(move |it| it.subjects.contains(&id) && it.policy.rules(direction).is_some())
     }
 
     // #region allowed
     /// With whom an identity may talk. Policies only allow: their effect is the union.
-    fn side(&self, id: u32, direction: Direction) -> Side {
+    fn side(&self, id: u32, direction: Direction) -> BTreeMap<PolicyKey, Allowed> {
+        let key = PolicyKey::new(direction, id, ANYBODY);
         let isolating: Vec<_> = self.isolating(id, direction).collect();
         if isolating.is_empty() {
             // For egress the endpoint's flag says so, and nobody looks here.
             let all = Allowed { ports: PortSet::ALL, blocks: None };
-            return (direction == Direction::Ingress)
-                .then_some((ANYBODY, all))
-                .into_iter()
-                .collect();
+            return BTreeMap::from_iter((direction == Direction::Ingress).then_some((key, all)));
         }
-        let anybody = self.anybody(id, direction, &isolating);
-        let mut side = Side::new();
+        let anybody = self.anybody(&key, &isolating);
+        let mut side = BTreeMap::<_, Allowed>::new();
         if !anybody.ports.is_all() {
-            for (in_force, _) in &isolating {
-                for (peer, rule) in in_force.pairs(direction) {
-                    let ports = self.ports(rule, direction, id, peer);
-                    side.entry(peer).or_default().ports.extend(&ports);
-                }
+            for (peer, rule) in isolating.iter().flat_map(|it| it.pairs(direction)) {
+                let pair = PolicyKey::new(direction, id, peer);
+                side.entry(pair).or_default().ports.extend(&self.ports(rule, &pair));
             }
             side.retain(|_, allowed| !allowed.ports.is_within(&anybody.ports));
         }
         if anybody != Allowed::default() {
-            side.insert(ANYBODY, anybody);
+            side.insert(key, anybody);
         }
         side
     }
 
     /// What is allowed whoever it is, and what by where it is.
-    fn anybody(&self, id: u32, direction: Direction, isolating: &[(&InForce, &[Rule])]) -> Allowed {
-        let mut ports = PortSet::default();
-        let mut blocks = Vec::new();
-        for rule in isolating.iter().flat_map(|(_, rules)| *rules) {
-            let its = match direction {
-                Direction::Egress => Cow::Borrowed(rule.ports.numbers()),
-                Direction::Ingress => rule.ports.resolve(self.named_ports(id)),
-            };
+    fn anybody(&self, key: &PolicyKey, isolating: &[&InForce]) -> Allowed {
+        let (mut ports, mut blocks) = (PortSet::NONE, Vec::new());
+        let rules = isolating.iter().filter_map(|it| it.policy.rules(key.direction()));
+        for rule in rules.flatten() {
+            let its = self.ports(rule, key);
             if rule.is_everybody() {
                 ports.extend(&its);
             } else if let Some(block) = rule.block() {
@@ -228,41 +169,23 @@ impl Verdicts {
         let table = table(&blocks);
         Allowed { ports, blocks: (!table.is_empty()).then(|| Arc::new(table)) }
     }
-
-    /// By which ports a rule of `id`'s allows a peer that it describes.
-    fn ports<'a>(
-        &self,
-        rule: &'a Rule,
-        direction: Direction,
-        id: u32,
-        peer: u32,
-    ) -> Cow<'a, PortSet> {
-        let target = match direction {
-            Direction::Egress => peer,
-            Direction::Ingress => id,
-        };
-        rule.ports.resolve(self.named_ports(target))
-    }
     // #endregion allowed
 
     /// Judges an identity anew, and remembers in what the verdict differs.
     fn judge(&mut self, id: u32) {
         let isolated = self.isolating(id, Direction::Egress).next().is_some();
+        let both = Direction::BOTH.into_iter();
         let now = Verdict {
-            sides: Direction::BOTH.map(|direction| self.side(id, direction)),
+            pairs: both.flat_map(|direction| self.side(id, direction)).collect(),
             flags: if isolated { EGRESS_ISOLATED } else { 0 },
         };
-        let before = self.verdicts.insert(id, now).unwrap_or_default();
-        let now = &self.verdicts[&id];
-        for direction in Direction::BOTH {
-            let (before, now) = (&before.sides[direction as usize], &now.sides[direction as usize]);
-            let peers = before.keys().chain(now.keys());
-            let changed = peers.filter(|peer| before.get(peer) != now.get(peer));
-            let pair = |peer: &u32| PolicyKey::new(direction, id, *peer);
-            self.changes.pairs.extend(changed.map(pair));
-        }
+        let before = self.verdicts.remove(&id).unwrap_or_default();
+        let pairs = before.pairs.keys().chain(now.pairs.keys());
+        let changed = pairs.filter(|pair| before.pairs.get(pair) != now.pairs.get(pair));
+        self.changes.pairs.extend(changed);
         if before.flags != now.flags {
             self.changes.flags.insert(id);
         }
+        self.verdicts.insert(id, now);
     }
 }

@@ -140,11 +140,8 @@ impl Datapath {
 
     /// Sees to it that what these pairs may is in the maps. Returns the numbers of the sets.
     fn write_sets(&mut self, wanted: &Wanted, pairs: &BTreeSet<PolicyKey>) -> Vec<Result<Policy>> {
-        let write = |pair| match wanted.allowed(pair) {
-            Some(allowed) => self.sets.write(allowed),
-            None => Ok(Policy::default()),
-        };
-        pairs.iter().map(write).collect()
+        let allowed = pairs.iter().map(|pair| wanted.allowed(pair));
+        allowed.map(|it| it.map_or(Ok(Policy::default()), |it| self.sets.write(it))).collect()
     }
 
     /// Which of the keys would not be as wanted in the next epoch, if nothing was written.
@@ -158,21 +155,16 @@ impl Datapath {
         keys.endpoints.retain(|address| {
             self.endpoint(*address, next).as_ref() != wanted.endpoints.get(address)
         });
-        keys.policy.retain(|pair| match wanted.allowed(pair) {
-            Some(allowed) => {
-                let sets = self.sets.find(allowed);
-                sets.is_none() || self.policy_at(pair, next) != sets
-            }
-            None => self.policy_at(pair, next).is_some(),
+        keys.policy.retain(|pair| {
+            let entry = self.policy.get(pair).and_then(|entry| entry.versions.at(next));
+            let sets =
+                wanted.allowed(pair).map_or(Some(Policy::default()), |it| self.sets.find(it));
+            sets != Some(entry.unwrap_or_default()) // or not in the maps yet
         });
         keys
     }
 
     fn endpoint(&self, address: Ipv4Addr, epoch: u32) -> Option<Endpoint> {
         self.endpoints.get(&address)?.versions.at(epoch)
-    }
-
-    fn policy_at(&self, pair: &PolicyKey, epoch: u32) -> Option<Policy> {
-        self.policy.get(pair)?.versions.at(epoch)
     }
 }

@@ -98,9 +98,9 @@ impl Engine {
     pub fn run(mut self, messages: &Receiver<Message>, ready: impl FnOnce()) {
         self.look_around(); // pods may have gone while no agent was there
         // Another chapter's programs read its own policy_map until ours are in their place.
-        self.wanted.claims.hold(self.datapath.numbers_of_another_chapter());
+        self.wanted.hold(self.datapath.numbers_of_another_chapter());
         self.reconcile();
-        self.wanted.claims.hold(BTreeMap::new());
+        self.wanted.hold(BTreeMap::new());
         self.reconcile();
         ready();
         loop {

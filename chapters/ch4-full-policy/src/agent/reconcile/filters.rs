@@ -71,7 +71,7 @@ impl Filters {
             let known = self.faults.get(&*name).filter(|_| *veths != Veths::All);
             faults.extend(known.map(|fault| (name.as_str().into(), fault.clone())));
             if known.is_none() && veths.has(*bridge) {
-                faults.extend(mend_bridge(&programs, &name).err());
+                let _ = mend_bridge(&programs, &name, &mut faults); // it is in there
             }
         }
         for (link, endpoint) in endpoints {
@@ -86,13 +86,10 @@ impl Filters {
                 let bridge_name = tc::link_name(bridge).context("its bridge is gone")?;
                 // First: our from_pod leaves to the bridge what another one would have dropped.
                 if !self.bridges.contains(&bridge) {
-                    if let Err((name, fault)) = mend_bridge(&programs, &bridge_name) {
-                        faults.insert(name, fault.clone());
-                        bail!(fault);
-                    }
+                    mend_bridge(&programs, &bridge_name, &mut faults)?;
                     self.bridges.insert(bridge);
                 }
-                usable(&programs)?.mend_veth(link)
+                tc::mend(link, &usable(&programs)?.of_veth())
             });
             match mended {
                 Ok(true) => tracing::warn!("{name}: {link} had other filters or none: attached"),
@@ -126,14 +123,19 @@ fn usable(programs: &Result<Programs>) -> Result<&Programs> {
     programs.as_ref().map_err(|error| anyhow!("{error:#}"))
 }
 
-/// Or the fault, by link.
-fn mend_bridge(programs: &Result<Programs>, bridge: &str) -> Result<(), (Name, String)> {
-    match usable(programs).and_then(|programs| programs.mend_bridge(bridge)) {
+/// An error goes into the faults, too.
+fn mend_bridge(
+    programs: &Result<Programs>,
+    bridge: &str,
+    faults: &mut BTreeMap<Name, String>,
+) -> Result<()> {
+    match usable(programs).and_then(|programs| tc::mend(bridge, &programs.of_bridge())) {
         Ok(true) => tracing::warn!("{bridge} had another filter or none: attached"),
         Ok(false) => {}
         Err(error) => {
             let fault = format!("egress to the node and the world is not judged: {error:#}");
-            return Err((bridge.into(), fault));
+            faults.insert(bridge.into(), fault.clone());
+            bail!(fault);
         }
     }
     Ok(())

@@ -14,7 +14,7 @@ use crate::maps::{ALL_PORTS, BlockMap, NO_PORTS, PortMap};
 pub struct PortSets(BTreeMap<u32, PortSet>);
 
 impl PortSets {
-    /// Reads `port_map`.
+    /// Reads `port_map`. Two numbers are in no map, and always the same.
     pub fn read(map: &PortMap) -> Result<Self> {
         let mut ranges: BTreeMap<u32, Vec<Range>> = BTreeMap::new();
         for key in map.keys() {
@@ -24,20 +24,17 @@ impl PortSets {
             let last = first | ((1u32 << free.min(16)) - 1) as u16;
             ranges.entry(key.set).or_default().push(Range { proto: key.proto, first, last });
         }
-        let set = |(set, ranges)| (set, PortSet::of(ranges));
-        Ok(Self(ranges.into_iter().map(set).collect()))
+        let sets = ranges.into_iter().map(|(set, ranges)| (set, PortSet::of(ranges)));
+        let fixed = [(NO_PORTS, PortSet::NONE), (ALL_PORTS, PortSet::ALL)];
+        Ok(Self(sets.chain(fixed).collect()))
     }
 
     /// What a number stands for, if it stands for anything.
     pub fn get(&self, set: u32) -> Option<PortSet> {
-        match set {
-            NO_PORTS => Some(PortSet::NONE),
-            ALL_PORTS => Some(PortSet::ALL),
-            set => self.0.get(&set).cloned(),
-        }
+        self.0.get(&set).cloned()
     }
 
-    /// Those that are in the map.
+    /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = (u32, &PortSet)> {
         self.0.iter().map(|(set, ports)| (*set, ports))
     }

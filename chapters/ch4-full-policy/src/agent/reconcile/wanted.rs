@@ -13,6 +13,7 @@ use crate::agent::owners::identity::Identities;
 use crate::agent::owners::local::LocalEndpoints;
 use crate::agent::policy::network_policy::Policy;
 use crate::agent::policy::verdicts::{Allowed, Verdicts};
+use crate::api::SecurityLabels;
 use crate::maps::{Endpoint, PolicyKey};
 
 /// What the maps should hold, and why.
@@ -31,6 +32,8 @@ pub struct Wanted {
     /// Policies that are not enforced as they stand, and addresses that several claim.
     not_enforced: BTreeMap<Name, Vec<String>>,
     conflicts: BTreeMap<Ipv4Addr, String>,
+    /// Numbers that addresses keep for now: see [`hold`](Self::hold).
+    held: BTreeMap<Ipv4Addr, u32>,
     /// What the view must learn.
     pub for_view: ViewChanges,
 }
@@ -50,6 +53,12 @@ impl Wanted {
     /// Nothing yet, on this node.
     pub fn new(node: String) -> Self {
         Self { claims: Claims::new(node), ..Self::default() }
+    }
+
+    /// These addresses keep these numbers, while programs of another chapter judge them: its policy_map
+    /// has no others. With none, all are as they should be again.
+    pub fn hold(&mut self, numbers: BTreeMap<Ipv4Addr, u32>) {
+        self.claims.owners.touch(std::mem::replace(&mut self.held, numbers).into_keys());
     }
 
     // #region update
@@ -97,10 +106,9 @@ impl Wanted {
             self.addresses.entry(before.identity).or_default().remove(&address);
             self.for_view.identities.insert(before.identity);
         }
-        let Some(now) = self.claims.owners.owner(address).and_then(|claimant| claimant.endpoint)
-        else {
-            return;
-        };
+        let owner = self.claims.owners.owner(address).and_then(|claimant| claimant.endpoint);
+        let Some(mut now) = owner else { return };
+        now.identity = self.held(address, now.identity, identities).unwrap_or(now.identity);
         self.endpoints.insert(address, now);
         self.addresses.entry(now.identity).or_default().insert(address);
         if self.verdicts.labels(now.identity).is_none()
@@ -109,6 +117,14 @@ impl Wanted {
             self.verdicts.add_identity(now.identity, labels.clone());
             self.for_view.identities.insert(now.identity);
         }
+    }
+
+    /// The number that an address keeps. Chapter 3 knows no names of ports, so they may differ.
+    fn held(&self, address: Ipv4Addr, id: u32, identities: &Identities) -> Option<u32> {
+        let held = *self.held.get(&address)?;
+        let (before, now) = (identities.labels(held)?, identities.labels(id)?);
+        let with_its_names = SecurityLabels { ports: before.ports.clone(), ..(**now).clone() };
+        (with_its_names == **before).then_some(held)
     }
 
     /// Identities that no address has any more are in nobody's verdict.

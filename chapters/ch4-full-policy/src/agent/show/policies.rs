@@ -5,7 +5,6 @@ use serde::Serialize;
 
 use super::endpoints::{find, names};
 use super::table::{Output, table};
-use crate::agent::policy::blocks::BlockSet;
 use crate::agent::reconcile::sets::{PortSets, block_sets};
 use crate::maps;
 
@@ -54,17 +53,12 @@ pub fn policy_map(endpoint: Option<&str>, output: Output) -> Result<()> {
         if policy.ports != maps::NO_PORTS {
             row(Some(peer), if peer == 0 { "any".into() } else { name(peer) }, its(policy.ports));
         }
-        let blocks = blocks.get(&policy.blocks).cloned().flatten();
-        for (net, ports) in blocks.unwrap_or_else(BlockSet::new) {
+        for (net, ports) in blocks.get(&policy.blocks).into_iter().flatten().flatten() {
             let ports = if ports.is_empty() { "none".into() } else { ports.to_string() };
             row(None, format!("cidr:{net}"), ports);
         }
     }
-    rows.sort_by(|a, b| {
-        let order =
-            |row: &Row| (row.subject, row.direction == "Egress", row.peer.is_none(), row.peer);
-        order(a).cmp(&order(b))
-    });
+    rows.sort_by_key(|it| (it.subject, it.direction == "Egress", it.peer.is_none(), it.peer));
     let titles = [
         "POLICY",
         "DIRECTION",

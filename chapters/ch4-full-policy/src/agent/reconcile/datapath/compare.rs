@@ -11,7 +11,7 @@ use super::{Datapath, SPARE};
 use crate::agent::reconcile::changes::Changes;
 use crate::agent::reconcile::grace;
 use crate::maps::ct::Tables;
-use crate::maps::{self, EndpointEntry, Number, PolicyEntry, address};
+use crate::maps::{self, Number, address};
 
 impl Datapath {
     /// Opens the maps and reads what is in them: an agent before us has left it, and it decides
@@ -55,15 +55,11 @@ impl Datapath {
         self.policy = entries.collect::<Result<_, _>>().context("cannot read policy_map")?;
         self.sets.compare(self.policy.values().flat_map(|entry| entry.versions.values()))?;
         self.compare_epoch()?;
-        // What is written for the next epoch is about to count.
-        let epochs = [self.epoch, self.epoch.saturating_add(1)];
-        let is_dead =
-            |entry: &EndpointEntry| epochs.iter().all(|epoch| entry.versions.at(*epoch).is_none());
-        let dead = self.endpoints.iter().filter(|(_, entry)| is_dead(entry));
+        let epoch = self.epoch;
+        let dead =
+            self.endpoints.iter().filter(|it| it.1.versions.counting(epoch).next().is_none());
         self.dead.endpoints = dead.map(|(address, _)| *address).collect();
-        let is_dead =
-            |entry: &PolicyEntry| epochs.iter().all(|epoch| entry.versions.at(*epoch).is_none());
-        let dead = self.policy.iter().filter(|(_, entry)| is_dead(entry));
+        let dead = self.policy.iter().filter(|it| it.1.versions.counting(epoch).next().is_none());
         self.dead.policy = dead.map(|(key, _)| *key).collect();
         self.unknown = true;
         Ok(())

@@ -52,19 +52,12 @@ impl Sets {
 
     /// The numbers of what a pair may, if it is all in the maps.
     pub(super) fn find(&self, allowed: &Allowed) -> Option<Policy> {
-        let blocks = match &allowed.blocks {
-            None => 0,
-            Some(blocks) => *self.blocks.get(blocks)?,
-        };
-        Some(Policy { ports: self.find_ports(&allowed.ports)?, blocks })
+        let blocks = allowed.blocks.as_ref().map_or(Some(&0), |blocks| self.blocks.get(blocks));
+        Some(Policy { ports: self.find_ports(&allowed.ports)?, blocks: *blocks? })
     }
 
     fn find_ports(&self, ports: &PortSet) -> Option<u32> {
-        match ports {
-            ports if ports.is_all() => Some(ALL_PORTS),
-            ports if ports.is_empty() => Some(NO_PORTS),
-            ports => self.ports.get(ports).copied(),
-        }
+        self.ports.get(ports).copied()
     }
 
     // #region write
@@ -123,9 +116,8 @@ impl Sets {
     /// Are there more sets than these?
     pub(super) fn has_unused(&self, used: impl Iterator<Item = Policy>) -> bool {
         let (ports, blocks) = self.used(used);
-        let is_unused = |used: &BTreeSet<u32>, set: &u32| !used.contains(set);
-        self.ports.values().any(|set| is_unused(&ports, set))
-            || self.blocks.values().any(|set| is_unused(&blocks, set))
+        self.ports.values().any(|set| !ports.contains(set))
+            || self.blocks.values().any(|set| !blocks.contains(set))
     }
 
     /// Removes all sets but these. To be called when no program can be looking into another one.
@@ -146,7 +138,7 @@ impl Sets {
 
     /// The numbers in use: sets of ports, those of blocks among them, and sets of blocks.
     fn used(&self, used: impl Iterator<Item = Policy>) -> (BTreeSet<u32>, BTreeSet<u32>) {
-        let (mut ports, mut blocks) = (BTreeSet::new(), BTreeSet::new());
+        let (mut ports, mut blocks) = (BTreeSet::from([NO_PORTS, ALL_PORTS]), BTreeSet::new());
         for policy in used {
             ports.insert(policy.ports);
             blocks.insert(policy.blocks);

@@ -37,10 +37,7 @@ impl Datapath {
 
     /// What counts, or is about to.
     fn used_sets(&self) -> impl Iterator<Item = Policy> {
-        let epochs = [self.epoch, self.epoch.saturating_add(1)];
-        let entries = self.policy.values();
-        entries
-            .flat_map(move |entry| epochs.into_iter().filter_map(|epoch| entry.versions.at(epoch)))
+        self.policy.values().flat_map(|entry| entry.versions.counting(self.epoch))
     }
 
     pub(super) fn has_unused_sets(&self) -> bool {
