@@ -1,5 +1,6 @@
 //! Changes by which one pod reaches another, or does not any more; and how soon.
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -8,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::cluster::policy;
 use crate::come_and_go;
+use crate::echo;
 use crate::probe::Probe;
 use crate::times::Lag;
 
@@ -35,12 +37,22 @@ struct Change {
     policy: Option<Value>,
 }
 
-/// Makes each change, and its opposite, so many times.
-pub fn run(node: &Node, client: &Pod, server: &Pod, rounds: usize) -> Result<Vec<Lag>> {
-    let mut probe = Probe::new(node, client, server)?;
+/// Makes each change that a chapter knows, and its opposite, so many times.
+pub fn run(
+    node: &Node,
+    chapter: &str,
+    client: &Pod,
+    server: &Pod,
+    rounds: usize,
+) -> Result<Vec<Lag>> {
+    let mut probe = Probe::new(node, chapter, client, server)?;
     probe.settle(true)?;
     let mut lags = Vec::new();
-    for change in changes(node)? {
+    let mut changes = changes(node)?;
+    if chapter == "ch4" {
+        changes.extend(full(echo::place(client)?.1, probe.port));
+    }
+    for change in changes {
         warn(format_args!("{} …", change.granted));
         if change.policy.is_some() {
             write(node, POLICY, change.policy.as_ref())?;
@@ -59,7 +71,11 @@ pub fn run(node: &Node, client: &Pod, server: &Pod, rounds: usize) -> Result<Vec
                 lag.map.record(switched.map)?;
             }
         }
-        write(node, POLICY, None)?;
+        for file in [POLICY, &change.file] {
+            if file.starts_with("networkpolicy") {
+                write(node, file, None)?;
+            }
+        }
         probe.settle(true)?;
         lags.extend([granted, revoked]);
     }
@@ -75,11 +91,75 @@ fn write(node: &Node, file: &str, object: Option<&Value>) -> Result<()> {
     }
 }
 
-fn changes(node: &Node) -> Result<Vec<Change>> {
-    let lets_in = |whom: Value| {
-        let subject = json!({ "matchLabels": { "app": "server" } });
-        policy("db", "friends", json!({ "podSelector": subject, "ingress": [{ "from": whom }] }))
+/// A policy on the server with this rule.
+fn lets_in_by(rule: Value) -> Value {
+    let subject = json!({ "matchLabels": { "app": "server" } });
+    policy("db", "friends", json!({ "podSelector": subject, "ingress": [rule] }))
+}
+
+/// Changes that chapter 4 knows: ports, blocks, and egress.
+fn full(client: Ipv4Addr, port: u16) -> Vec<Change> {
+    let web = json!([{ "namespaceSelector": { "matchLabels": { "app": "web" } } }]);
+    let dns = json!({ "protocol": "UDP", "port": 53 });
+    let (port, other) = (json!({ "protocol": "UDP", "port": port }), "192.0.2.0/24");
+    let by_ports = |ports: Value| lets_in_by(json!({ "ports": ports }));
+    let by_blocks = |cidrs: &[&str]| {
+        let blocks: Vec<_> = cidrs.iter().map(|it| json!({ "ipBlock": { "cidr": it } })).collect();
+        lets_in_by(json!({ "from": blocks, "ports": [port] }))
     };
+    let goes = |egress: Value| {
+        let subject = json!({ "matchLabels": { "app": "client" } });
+        let types = json!(["Egress"]);
+        policy(
+            "web",
+            "ways",
+            json!({ "podSelector": subject, "policyTypes": types, "egress": egress }),
+        )
+    };
+    let db = json!([{ "namespaceSelector": {
+        "matchLabels": { "kubernetes.io/metadata.name": "db" }
+    } }]);
+    let (to_web, to_db) =
+        (json!({ "to": web, "ports": [dns] }), json!({ "to": db, "ports": [port] }));
+    let client = format!("{client}/32");
+    vec![
+        Change {
+            granted: "a rule gets a port",
+            revoked: "a rule loses a port",
+            file: POLICY.into(),
+            allowing: Some(by_ports(json!([dns, port]))),
+            denying: Some(by_ports(json!([dns]))),
+            policy: None,
+        },
+        Change {
+            granted: "a rule gets a block",
+            revoked: "a rule loses a block",
+            file: POLICY.into(),
+            allowing: Some(by_blocks(&[other, &client])),
+            denying: Some(by_blocks(&[other])),
+            policy: None,
+        },
+        Change {
+            granted: "a pod is not isolated for egress any more",
+            revoked: "a pod is isolated for egress",
+            file: "networkpolicy_web_ways.yaml".into(),
+            allowing: None,
+            denying: Some(goes(json!([to_web]))),
+            policy: None,
+        },
+        Change {
+            granted: "egress gets one more rule",
+            revoked: "egress loses a rule",
+            file: "networkpolicy_web_ways.yaml".into(),
+            allowing: Some(goes(json!([to_web, to_db]))),
+            denying: Some(goes(json!([to_web]))),
+            policy: None,
+        },
+    ]
+}
+
+fn changes(node: &Node) -> Result<Vec<Change>> {
+    let lets_in = |whom: Value| lets_in_by(json!({ "from": whom }));
     let nobody = json!({ "podSelector": { "matchLabels": { "app": "nobody" } } });
     let web =
         json!({ "namespaceSelector": { "matchLabels": { "kubernetes.io/metadata.name": "web" } } });

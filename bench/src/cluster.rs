@@ -18,7 +18,12 @@ pub struct Size {
     pub pods: u32,
     /// Policies in all.
     pub policies: u32,
+    /// With ports, blocks and egress.
+    pub full: bool,
 }
+
+/// What policies name, two of them each.
+const PORTS: [u16; 8] = [80, 443, 5432, 6379, 8080, 8443, 9090, 9200];
 
 /// The cluster's parts of applications.
 const COMPONENTS: [&str; 5] = ["frontend", "backend", "worker", "cache", "database"];
@@ -57,7 +62,9 @@ impl Size {
             let (namespace, nth) = (number % self.namespaces, number / self.namespaces);
             let (name, namespace) = (format!("policy-{nth:02}"), self::namespace(namespace));
             let file = format!("networkpolicy_{namespace}_{name}.yaml");
-            write(node, &file, &policy(&namespace, &name, self.spec(nth)))?;
+            let spec = self.spec(nth);
+            let spec = if self.full { full(spec, number, nth) } else { spec };
+            write(node, &file, &policy(&namespace, &name, spec))?;
         }
         Ok(())
     }
@@ -72,6 +79,12 @@ impl Size {
         let (name, namespace) = (format!("{replica_set}-{number:05}"), self::namespace(namespace));
         let address = address(number);
         let mut pod = pod(&namespace, &name, labels, address);
+        if self.full {
+            pod["spec"]["containers"] = json!([{ "name": "app", "ports": [
+                { "name": "http", "containerPort": 8000 + deployment },
+                { "name": "metrics", "containerPort": 9100 },
+            ] }]);
+        }
         // What the agent does not need, and every pod has.
         pod["metadata"]["generateName"] = format!("{replica_set}-").into();
         pod["metadata"]["ownerReferences"] = json!([{
@@ -80,7 +93,7 @@ impl Size {
             "controller": true, "blockOwnerDeletion": true,
         }]);
         pod["metadata"]["annotations"] = json!({
-            "checksum/config": format!("{:064x}", u64::from(nth) * 0x9e37_79b9_7f4a_7c15),
+            "checksum/config": format!("{:064x}", u64::from(nth).wrapping_mul(0x9e37_79b9_7f4a_7c15)),
             "prometheus.io/scrape": "true",
         });
         (format!("pod_{namespace}_{name}.yaml"), pod)
@@ -105,6 +118,44 @@ impl Size {
         };
         json!({ "podSelector": app(nth), "ingress": [{ "from": [whom] }] })
     }
+}
+
+/// The same policy with ports, and every second one with egress: to the same pods, to DNS, and out
+/// of the cluster.
+fn full(mut spec: Value, number: u32, nth: u32) -> Value {
+    if nth == 0 {
+        spec["policyTypes"] = json!(["Ingress", "Egress"]);
+        return spec;
+    }
+    let port = |nth: u32| json!({ "port": PORTS[nth as usize % PORTS.len()] });
+    let mut ports = vec![port(number), port(nth + 3), json!({ "port": "http" })];
+    if nth.is_multiple_of(5) {
+        ports.push(json!({ "protocol": "UDP", "port": 30_000, "endPort": 32_767 }));
+    }
+    let rule = &mut spec["ingress"][0];
+    rule["ports"] = ports.into();
+    let peers = rule["from"].clone();
+    if nth.is_multiple_of(3)
+        && let Some(from) = rule["from"].as_array_mut()
+    {
+        let (cidr, except) = (number % 250, 64 * (nth % 4));
+        from.push(json!({ "ipBlock": {
+            "cidr": format!("198.18.{cidr}.0/24"),
+            "except": [format!("198.18.{cidr}.{except}/26")],
+        } }));
+    }
+    if nth.is_multiple_of(2) {
+        let dns = json!([{ "protocol": "UDP", "port": 53 }, { "port": 53 }]);
+        let system = json!({ "kubernetes.io/metadata.name": namespace(0) });
+        let out = json!({ "cidr": "0.0.0.0/0", "except": ["10.0.0.0/8", "169.254.169.254/32"] });
+        spec["policyTypes"] = json!(["Ingress", "Egress"]);
+        spec["egress"] = json!([
+            { "to": peers, "ports": [port(number + 1), { "port": "http" }] },
+            { "to": [{ "namespaceSelector": { "matchLabels": system } }], "ports": dns },
+            { "to": [{ "ipBlock": out }], "ports": [{ "port": 443 }] },
+        ]);
+    }
+    spec
 }
 
 /// A namespace of a tier.

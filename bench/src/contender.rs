@@ -31,13 +31,9 @@ pub enum Contender {
 }
 
 impl Contender {
-    /// All, in the order of the tables. `ours` is chapter 1's program.
-    pub fn all(
-        ours: PathBuf,
-        chapter2: PathBuf,
-        chapter3: PathBuf,
-        talk: PathBuf,
-    ) -> Result<Vec<Self>> {
+    /// All, in the order of the tables, of the chapters' plugins and the talk's script.
+    pub fn all(chapters: [PathBuf; 4], talk: PathBuf) -> Result<Vec<Self>> {
+        let [ours, chapter2, chapter3, chapter4] = chapters;
         let reference = PathBuf::from("/usr/lib/cni/bridge");
         ensure!(
             reference.exists(),
@@ -65,7 +61,8 @@ impl Contender {
             plugin("ours", ours.clone(), conf("ebpfcni", range)),
             plugin("ours, ipMasq", ours, conf("masquerading", masquerading)),
             plugin("chapter 2", chapter2, conf("filtering", filtering)),
-            plugin("chapter 3", chapter3, conf("policing", policing)),
+            plugin("chapter 3", chapter3, conf("policing", policing.clone())),
+            plugin("chapter 4", chapter4, conf("policing", policing)),
             plugin("reference", reference, conf("reference", like_ours)),
             plugin("ip script", talk, conf("talk", json!({}))),
         ])

@@ -15,11 +15,13 @@ mod iptables;
 mod packets;
 mod plugins;
 mod policy;
+mod ports;
 mod probe;
 mod report;
 mod test_run;
 mod throughput;
 mod times;
+mod verdicts;
 
 use std::path::PathBuf;
 
@@ -45,11 +47,13 @@ enum What {
     Plugins,
     /// What chapter 3's two programs take for a packet
     Packets,
-    /// TCP between two pods: chapter 3 beside chapters 1 and 2
+    /// The same of chapter 4's three, beside chapter 3's, with ports and blocks
+    Ports,
+    /// TCP between two pods: chapters 3 and 4 beside chapters 1 and 2
     Throughput,
     /// From a change of policy or labels to the first packet that is treated so
     Policy,
-    /// The agent's memory, and its time for ten thousand pods
+    /// The agents' memory, and their time for ten thousand pods
     Agent,
     /// N × M rules in a chain, a set of them, and identities
     Iptables,
@@ -61,6 +65,7 @@ fn main() -> Result<()> {
     let report: Report = match cli.what.unwrap_or(What::Plugins) {
         What::Plugins => plugins::run(rounds(60)),
         What::Packets => packets::run(rounds(20)),
+        What::Ports => ports::run(rounds(20)),
         What::Throughput => throughput::run(rounds(60)),
         What::Policy => policy::run(rounds(200)),
         What::Agent => agent::run(rounds(5)),

@@ -2,86 +2,40 @@
 
 mod cases;
 mod events;
+pub mod full;
 mod maps;
+pub mod pairs;
+mod scene;
+mod stage;
 
-use anyhow::{Result, ensure};
-use lab::chapter::{self, Profile};
-use lab::{Node, PodSpec, warn};
+use anyhow::Result;
+use lab::warn;
+
+pub use cases::{Case, Mode};
+pub use scene::Scene;
+pub use stage::{IN_A_ROW, NEW, Stage};
 
 use crate::report::{Cell, Report, Table};
 use crate::times::Times;
-use cases::{Case, Mode};
-use events::Events;
-use maps::Maps;
+use pairs::Identities;
 
 /// How many entries `policy_map` and `endpoint_map` have; the last ones are what they can hold.
 const SIZES: [(u32, u32); 3] = [(10, 10), (1_000, 1_000), (65_536, 16_384)];
-/// The same packet in a row: fewer than the events that the ring buffer has room for, so none is
-/// lost while its reader sleeps.
-const IN_A_ROW: usize = 10_000;
-/// New connections for each round.
-const NEW: usize = 1_000;
 
 /// Each case with each size.
 pub fn run(rounds: usize) -> Result<Report> {
-    let node = Node::new()?;
-    chapter::install(&node, "ch3", Profile::Release)?;
-    let run = |name| node.run_pod(PodSpec::new(name));
-    let pods = [run("client")?, run("server")?, run("open")?];
-    // From now on the maps are ours, and so is the ring buffer.
-    node.stop_agent()?;
-    node.enter(|| {
-        let mut maps = Maps::open(&pods)?;
-        let events = Events::read()?;
-        let mut results = Vec::new();
-        for size in SIZES {
-            warn(format_args!("{} pairs, {} endpoints …", size.0, size.1));
-            maps.fill(size)?;
-            let cases = cases::all(&pods, size.1)?;
-            let times = measure(&cases, &maps, &events, rounds)?;
-            results.push(cases.into_iter().zip(times).collect());
+    let mut stage = Stage::new("ch3", Identities::open)?;
+    let mut results = Vec::new();
+    for size in SIZES {
+        warn(format_args!("{} pairs, {} endpoints …", size.0, size.1));
+        // Connections live longer than one size is looked at.
+        stage.fill(size, |scene| scene.cases(size.1, size.1 * 1_000))?;
+        for round in 0..rounds {
+            stage.round(round)?;
         }
-        Ok(report(&results, rounds, events.stop()?))
-    })?
-}
-
-/// The times of each case, in rotating order.
-fn measure(cases: &[Case], maps: &Maps, events: &Events, rounds: usize) -> Result<Vec<Times>> {
-    let mut times = vec![Times::new()?; cases.len()];
-    events.settle(); // those of the connections' making
-    for round in 0..rounds {
-        let mut turn: Vec<_> = cases.iter().zip(&mut times).collect();
-        turn.rotate_left(round % cases.len());
-        for (case, times) in turn {
-            let counter = || case.counts.as_ref().map_or(Ok(0), |it| maps.let_in_by(it));
-            let (counted, seen) = (counter()?, events.seen());
-            let packets = match case.mode {
-                Mode::InARow => {
-                    times.record(case.run(IN_A_ROW)?)?;
-                    IN_A_ROW
-                }
-                Mode::Unread => {
-                    events.pause();
-                    case.run(2 * IN_A_ROW)?; // more than there is room for
-                    times.record(case.run(IN_A_ROW)?)?;
-                    events.resume();
-                    continue;
-                }
-                Mode::OneByOne => {
-                    for _ in 0..NEW {
-                        times.record(case.run(1)?)?;
-                    }
-                    NEW
-                }
-            };
-            // The program did what it was measured for, with each packet.
-            events.wait_for(seen + if case.tells { packets } else { 0 })?;
-            let counted = counter()? - counted;
-            let right = case.counts.is_none() || counted == packets as u64;
-            ensure!(right, "{}: policy_map counts {counted} packets", case.name);
-        }
+        results.push(stage.take_results());
     }
-    Ok(times)
+    Ok(report(&results, rounds, stage.stop()?))
 }
 
 fn report(results: &[Vec<(Case, Times)>], rounds: usize, told: usize) -> Report {

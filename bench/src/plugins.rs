@@ -20,6 +20,24 @@ struct Row {
     times: Times,
 }
 
+/// A contender on its node.
+struct Entrant<'a> {
+    node: &'a Node,
+    contender: Contender,
+}
+
+impl Entrant<'_> {
+    fn name(&self) -> &'static str {
+        self.contender.name()
+    }
+
+    /// The call is made from a thread inside the node, so that a process start costs what it costs
+    /// a runtime.
+    fn run(&self, command: &str, pod: &Sandbox, nth: usize) -> Result<Duration> {
+        self.node.enter(|| self.contender.run(command, pod, nth))?
+    }
+}
+
 #[derive(Debug, Default)]
 struct Rows(Vec<Row>);
 
@@ -42,93 +60,99 @@ impl Rows {
 
 /// All contenders.
 pub fn run(rounds: usize) -> Result<Report> {
-    let node = Node::new()?;
-    let contenders = contenders(&node)?;
+    // An agent has a node for itself.
+    let nodes = [Node::new()?, Node::new()?, Node::new()?];
+    let entrants = entrants(&nodes)?;
     let mut rows = Rows::default();
 
-    // The calls are made from a thread inside the node, so that a process start costs what it
-    // costs a runtime. One pod of each stays, so that bridges and rules are there.
-    let residents = sandboxes(&node, contenders.len())?;
-    for (contender, pod) in contenders.iter().zip(&residents) {
-        node.enter(|| contender.run("ADD", pod, 0))??;
+    // One pod of each stays, so that bridges and rules are there.
+    for it in &entrants {
+        it.run("ADD", &it.node.sandbox()?, 0)?;
     }
     warn("one after the other …");
     for round in 0..rounds {
         // Each round begins with another one: RCU work of one call is paid by the next.
-        let mut turn: Vec<_> = contenders.iter().zip(sandboxes(&node, contenders.len())?).collect();
-        turn.rotate_left(round % contenders.len());
+        let pods = entrants.iter().map(|it| Ok((it, it.node.sandbox()?)));
+        let mut turn = pods.collect::<Result<Vec<_>>>()?;
+        turn.rotate_left(round % entrants.len());
         for command in ["ADD", "DEL"] {
-            for (contender, pod) in &turn {
-                let time = node.enter(|| contender.run(command, pod, 1 + round % 200))??;
-                rows.record(contender.name(), command, time)?;
+            for (it, pod) in &turn {
+                rows.record(it.name(), command, it.run(command, pod, 1 + round % 200)?)?;
             }
         }
-        for (_, pod) in turn {
-            pod.remove(&node)?;
+        for (it, pod) in turn {
+            pod.remove(it.node)?;
         }
     }
     warn("chapter 2, load, verify and pin …");
-    for contender in contenders.iter().filter(|contender| contender.name() == "chapter 2") {
+    for it in entrants.iter().filter(|it| it.name() == "chapter 2") {
         for round in 0..rounds {
-            let pod = node.sandbox()?;
-            node.enter(contender::forget_program)??;
-            let add = node.enter(|| contender.run("ADD", &pod, round))??;
-            rows.record(contender.name(), "first ADD", add)?;
-            node.enter(|| contender.run("DEL", &pod, round))??;
-            pod.remove(&node)?;
+            let pod = it.node.sandbox()?;
+            it.node.enter(contender::forget_program)??;
+            rows.record(it.name(), "first ADD", it.run("ADD", &pod, round)?)?;
+            it.run("DEL", &pod, round)?;
+            pod.remove(it.node)?;
         }
     }
     warn("twenty at once …");
     for _ in 0..rounds.div_ceil(10) {
-        for contender in &contenders {
-            at_once(&node, contender, &mut rows)?;
+        for it in &entrants {
+            at_once(it, &mut rows)?;
         }
     }
     warn("beside a hundred pods …");
-    for contender in &contenders {
+    for it in &entrants {
         // The talk's script draws addresses: among a hundred pods it would draw one twice.
-        if contender.name() == "ip script" {
+        if it.name() == "ip script" {
             continue;
         }
-        let crowd = sandboxes(&node, 100)?;
-        node.enter(|| all(contender, "ADD", &crowd, 300))??;
+        let crowd = sandboxes(it.node, 100)?;
+        all(it, "ADD", &crowd, 300)?;
         for round in 0..rounds.div_ceil(2) {
-            let pod = node.sandbox()?;
-            let add = node.enter(|| contender.run("ADD", &pod, 1 + round % 200))??;
-            node.enter(|| contender.run("DEL", &pod, 0))??;
-            rows.record(contender.name(), "ADD, 100 pods there", add)?;
-            pod.remove(&node)?;
+            let pod = it.node.sandbox()?;
+            let add = it.run("ADD", &pod, 1 + round % 200)?;
+            it.run("DEL", &pod, 0)?;
+            rows.record(it.name(), "ADD, 100 pods there", add)?;
+            pod.remove(it.node)?;
         }
-        node.enter(|| all(contender, "DEL", &crowd, 300))??;
+        all(it, "DEL", &crowd, 300)?;
         for pod in crowd {
-            pod.remove(&node)?;
+            pod.remove(it.node)?;
         }
     }
     let tables = vec![table(&rows), claims(&rows)];
     Ok(Report { rounds, tables, notes: vec![reference()] })
 }
 
-fn contenders(node: &Node) -> Result<Vec<Contender>> {
+/// Chapters 3 and 4 on the second and the third node, all others on the first one.
+fn entrants(nodes: &[Node; 3]) -> Result<Vec<Entrant<'_>>> {
     let build = |name| chapter::build(name, Profile::Release);
-    let (ours, chapter2, chapter3) = (build("ch1")?, build("ch2")?, build("ch3")?);
-    node.start_agent(&chapter::agent("ch3", Profile::Release)?.context("chapter 3 has no agent")?)?;
-    let talk = node.enter(contender::write_talk)??;
-    Contender::all(ours, chapter2, chapter3, talk)
+    let chapters = [build("ch1")?, build("ch2")?, build("ch3")?, build("ch4")?];
+    for (node, chapter) in nodes[1..].iter().zip(["ch3", "ch4"]) {
+        let agent = chapter::agent(chapter, Profile::Release)?;
+        node.start_agent(&agent.with_context(|| format!("{chapter} has no agent"))?)?;
+    }
+    let talk = nodes[0].enter(contender::write_talk)??;
+    let contenders = Contender::all(chapters, talk)?.into_iter();
+    let node = |name| match name {
+        "chapter 3" => &nodes[1],
+        "chapter 4" => &nodes[2],
+        _ => &nodes[0],
+    };
+    Ok(contenders.map(|contender| Entrant { node: node(contender.name()), contender }).collect())
 }
 
 fn sandboxes(node: &Node, count: usize) -> Result<Vec<Sandbox>> {
     (0..count).map(|_| node.sandbox()).collect()
 }
 
-fn all(contender: &Contender, command: &str, pods: &[Sandbox], first: usize) -> Result<()> {
-    for (nth, pod) in pods.iter().enumerate() {
-        contender.run(command, pod, first + nth)?;
-    }
-    Ok(())
+fn all(it: &Entrant<'_>, command: &str, pods: &[Sandbox], first: usize) -> Result<()> {
+    let mut pods = pods.iter().enumerate();
+    pods.try_for_each(|(nth, pod)| it.run(command, pod, first + nth).map(drop))
 }
 
 /// Twenty ADDs by twenty threads; what counts is when the last has its network.
-fn at_once(node: &Node, contender: &Contender, rows: &mut Rows) -> Result<()> {
+fn at_once(Entrant { node, contender }: &Entrant<'_>, rows: &mut Rows) -> Result<()> {
     let pods = sandboxes(node, 20)?;
     let errors = Mutex::new(Vec::new());
     let time = node.enter(|| {
@@ -186,6 +210,11 @@ fn claims(rows: &Rows) -> Table {
     let chapter3 = p50("chapter 3", "ADD");
     claims.figure("ADD, chapter 3 / ours", chapter3 / p50("ours", "ADD"));
     claims.figure("ADD, chapter 3 / reference", chapter3 / p50("reference", "ADD"));
+    claims.at_most("ADD, chapter 4 / chapter 3", p50("chapter 4", "ADD") / chapter3, 1.2);
+    for what in ["DEL", "20 ADDs at once", "ADD, 100 pods there"] {
+        let claim = format!("{what}, chapter 4 / chapter 3");
+        claims.figure(&claim, p50("chapter 4", what) / p50("chapter 3", what));
+    }
     let del = p50("ours", "DEL") - p50("kernel alone", "DEL");
     claims.at_most("DEL, ours - kernel's DELLINK, ms", del, 3.0);
     claims
@@ -198,7 +227,8 @@ fn reference() -> String {
     let version = version.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
     format!(
         "The reference is bridge and host-local of containernetworking-plugins {}; ours is \
-         chapter 1's plugin; chapter 3's ADD waits for its agent.",
+         chapter 1's plugin; the ADD of chapters 3 and 4 waits for its agent, and each of them has \
+         a node of its own.",
         version.unwrap_or_default()
     )
 }

@@ -12,11 +12,11 @@ use crate::times::{Lag, ms};
 /// Pods of this node beside client and server.
 const LOCAL: u32 = 18;
 /// Namespaces `web` and `db` come on top.
-const CLUSTER: Size = Size { namespaces: 5, deployments: 10, pods: 180, policies: 50 };
+const CLUSTER: Size = Size { namespaces: 5, deployments: 10, pods: 180, policies: 50, full: false };
 
 /// Each change `rounds` times.
 pub fn run(rounds: usize) -> Result<Report> {
-    let lags = changes(rounds)?;
+    let lags = Few::new("ch3", false)?.changes(rounds)?;
     let mut claims = Table::claims();
     for lag in &lags {
         claims.at_most(&format!("{}, p99 ms", lag.what), lag.seen().ms(0.99), 25.0);
@@ -38,14 +38,29 @@ pub fn run(rounds: usize) -> Result<Report> {
     Ok(Report { rounds, tables: vec![table("changes", &lags), claims], notes })
 }
 
-/// The changes in a cluster of 200 pods.
-pub fn changes(rounds: usize) -> Result<Vec<Lag>> {
-    let node = Node::new()?;
-    chapter::install(&node, "ch3", Profile::Release)?;
-    CLUSTER.write(&node)?;
-    run_pods(&node, &CLUSTER, LOCAL)?;
-    let (client, server) = (node.run_pod(churn::client())?, node.run_pod(churn::server())?);
-    churn::run(&node, &client, &server, rounds)
+/// A cluster of 200 pods.
+pub struct Few {
+    chapter: &'static str,
+    node: Node,
+    client: Pod,
+    server: Pod,
+}
+
+impl Few {
+    /// On a node of this chapter; `full`: the policies have ports, blocks and egress.
+    pub fn new(chapter: &'static str, full: bool) -> Result<Self> {
+        let node = Node::new()?;
+        chapter::install(&node, chapter, Profile::Release)?;
+        Size { full, ..CLUSTER }.write(&node)?;
+        run_pods(&node, &CLUSTER, LOCAL)?;
+        let (client, server) = (node.run_pod(churn::client())?, node.run_pod(churn::server())?);
+        Ok(Self { chapter, node, client, server })
+    }
+
+    /// Each change so many times.
+    pub fn changes(&self, rounds: usize) -> Result<Vec<Lag>> {
+        churn::run(&self.node, self.chapter, &self.client, &self.server, rounds)
+    }
 }
 
 /// Pods of this node, with the labels of the cluster's deployments.

@@ -1,16 +1,14 @@
 //! Does one pod reach another, this moment? Asked by a datagram, and of the maps.
 
 use std::collections::BTreeSet;
-use std::net::UdpSocket;
+use std::net::{Ipv4Addr, UdpSocket};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail, ensure};
-use ch3_identity_policy::maps::{
-    EndpointMap, Number, PolicyKey, PolicyMap, endpoint_map, key, policy_map,
-};
+use anyhow::{Result, bail, ensure};
 use lab::{Node, Pod};
 
 use crate::echo;
+use crate::verdicts::{self, Verdicts};
 
 /// From one question to the next.
 const INTERVAL: Duration = Duration::from_micros(200);
@@ -19,14 +17,13 @@ const STEADY: usize = 25;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Two pods of one node, and the node's maps.
-#[derive(Debug)]
 pub struct Probe {
     client: UdpSocket,
     server: UdpSocket,
-    addresses: [u32; 2],
-    endpoints: EndpointMap,
-    policy: PolicyMap,
-    epoch: Number,
+    addresses: [Ipv4Addr; 2],
+    /// Where the server listens.
+    pub port: u16,
+    verdicts: Box<dyn Verdicts + Send>,
     sent: u64,
 }
 
@@ -47,30 +44,20 @@ struct Asked {
 }
 
 impl Probe {
-    /// From the first pod to the second.
-    pub fn new(node: &Node, client: &Pod, server: &Pod) -> Result<Self> {
-        let addresses = [echo::place(client)?.1, echo::place(server)?.1].map(key);
-        let open = || anyhow::Ok((endpoint_map()?, policy_map()?, Number::open("epoch_map")?));
-        let (endpoints, policy, epoch) = node.enter(open)??;
+    /// From the first pod to the second, on a node of this chapter.
+    pub fn new(node: &Node, chapter: &str, client: &Pod, server: &Pod) -> Result<Self> {
+        let addresses = [echo::place(client)?.1, echo::place(server)?.1];
+        let verdicts = node.enter(|| verdicts::open(chapter))??;
         let (client, server) = (echo::udp(node, client)?, echo::udp(node, server)?);
         client.connect(server.local_addr()?)?;
-        Ok(Self { client, server, addresses, endpoints, policy, epoch, sent: 0 })
+        let port = server.local_addr()?.port();
+        Ok(Self { client, server, addresses, port, verdicts, sent: 0 })
     }
 
     /// What the maps say, asked as `to_pod` asks them.
-    pub fn map_allows(&self) -> Result<bool> {
-        let [source, destination] = self.addresses;
-        let epoch = self.epoch.get()?;
-        let identity = |address: u32| {
-            let endpoint = self.endpoints.get(&address, 0)?.at(epoch);
-            endpoint.map(|it| it.identity).context("a pod is no endpoint")
-        };
-        let (src_id, dst_id) = (identity(source)?, identity(destination)?);
-        let has = |src_id| {
-            let entry = self.policy.get(&PolicyKey { src_id, dst_id }, 0);
-            entry.is_ok_and(|entry| entry.is_at(epoch))
-        };
-        Ok(has(src_id) || has(0))
+    fn map_allows(&self) -> Result<bool> {
+        let [client, server] = self.addresses;
+        self.verdicts.allow(client, server, self.port)
     }
 
     /// Waits until the answer stays as it should be.

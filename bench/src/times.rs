@@ -22,6 +22,11 @@ impl Times {
         Ok(self.0.record(time.as_nanos().try_into()?)?)
     }
 
+    /// All of another's.
+    pub fn extend(&mut self, others: &Self) -> Result<()> {
+        Ok(self.0.add(&others.0)?)
+    }
+
     /// How many.
     pub fn count(&self) -> usize {
         self.0.len() as usize
@@ -64,6 +69,19 @@ impl Lag {
     pub fn seen(&self) -> &Times {
         if self.packet.count() > 0 { &self.packet } else { &self.map }
     }
+}
+
+/// The same changes, made once more.
+pub fn add(lags: &mut Vec<Lag>, more: Vec<Lag>) -> Result<()> {
+    if lags.is_empty() {
+        *lags = more;
+        return Ok(());
+    }
+    for (lag, more) in lags.iter_mut().zip(more) {
+        lag.packet.extend(&more.packet)?;
+        lag.map.extend(&more.map)?;
+    }
+    Ok(())
 }
 
 /// Milliseconds in a table.

@@ -50,6 +50,8 @@ impl Node {
             let node = spec["nodeName"].as_str().unwrap_or(self.name());
             if object.kind == Kind::Pod {
                 let hosts = spec["hostNetwork"] == true;
+                let fields = ["containers", "initContainers"];
+                fields.into_iter().try_for_each(|it| object.containers(it).map(drop))?;
                 ensure!(!hosts, "{}: spec.hostNetwork: the lab has no such pods", who());
                 ensure!(node == self.name(), "{}: spec.nodeName is not {}", who(), self.name());
             }
@@ -61,7 +63,10 @@ impl Node {
     fn apply_pod(&self, object: &Object) -> Result<&'static str> {
         let (namespace, name, labels) = (&object.namespace, &object.name, object.labels()?);
         if !self.exists(Kind::Pod, namespace, name) {
-            let spec = PodSpec { name: name.clone(), namespace: namespace.clone(), labels };
+            let mut spec = PodSpec::new(name).namespace(namespace);
+            spec.labels = labels;
+            spec.containers = object.containers("containers")?;
+            spec.init_containers = object.containers("initContainers")?;
             return self.create_pod(spec).map(|()| "created");
         }
         let _lock = self.lock_manifests()?;

@@ -78,7 +78,8 @@ fn programs(chapter: &str, profile: Profile) -> Result<Programs> {
             .args(["--bin", &package])
             .env("RUSTFLAGS", "-C target-feature=+crt-static"),
     };
-    cargo.args(has_agent.then_some(["--bin", "ebpf-agent"]).iter().flatten());
+    let agent = format!("{package}-agent");
+    cargo.args(has_agent.then_some(["--bin", &agent]).iter().flatten());
     // Who looks on sees what is being built; a log would be full of it.
     cargo.args((!io::stderr().is_terminal()).then_some("--quiet"));
     let output = cargo
@@ -97,7 +98,7 @@ fn programs(chapter: &str, profile: Profile) -> Result<Programs> {
         its.find_map(|it| it["executable"].as_str().map(PathBuf::from))
     };
     let plugin = program(&package).with_context(|| format!("chapter {chapter} has no plugin"))?;
-    Ok(Programs { plugin, agent: program("ebpf-agent") })
+    Ok(Programs { plugin, agent: program(&agent) })
 }
 
 /// Builds a chapter and installs it on a node.

@@ -128,9 +128,15 @@ impl Node {
             status["podIP"] = json!(ip);
             status["podIPs"] = json!([{ "ip": ip }]);
         }
+        let mut runs = json!({ "nodeName": self.name() });
+        let containers =
+            [("containers", &spec.containers), ("initContainers", &spec.init_containers)];
+        for (key, its) in containers.into_iter().filter(|(_, its)| !its.is_empty()) {
+            runs[key] = json!(its);
+        }
         let manifest = json!({
-            "apiVersion": "v1", "kind": "Pod", "metadata": metadata,
-            "spec": { "nodeName": self.name() }, "status": status,
+            "apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": runs,
+            "status": status,
         });
         let file_name = file_name(Kind::Pod, &spec.namespace, &spec.name);
         self.write_manifest(&file_name, &format!("{manifest:#}\n"))

@@ -102,6 +102,15 @@ impl Object {
     pub fn labels(&self) -> Result<BTreeMap<String, String>> {
         labels_of(&self.value)
     }
+
+    /// A pod's `containers`, or `initContainers`.
+    pub fn containers(&self, field: &str) -> Result<Vec<Value>> {
+        match &self.value["spec"][field] {
+            Value::Null => Ok(Vec::new()),
+            Value::Array(containers) => Ok(containers.clone()),
+            _ => bail!("{} {:?}: spec.{field} is no list", self.kind.name(), self.name),
+        }
+    }
 }
 
 /// An error if this can be no object's name: it could be no file's name either.

@@ -23,12 +23,20 @@ pub struct PodSpec {
     pub namespace: String,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
+    /// Its containers as its manifest has them. Nothing runs in them, but policies may ask what they
+    /// call their ports.
+    #[serde(default)]
+    pub containers: Vec<Value>,
+    /// Those that run before, or beside them.
+    #[serde(default)]
+    pub init_containers: Vec<Value>,
 }
 
 impl PodSpec {
     /// A pod in namespace `default` without labels.
     pub fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into(), namespace: "default".into(), labels: BTreeMap::new() }
+        let (labels, containers, init_containers) = Default::default();
+        Self { name: name.into(), namespace: "default".into(), labels, containers, init_containers }
     }
 
     /// In another namespace.

@@ -52,7 +52,10 @@ pub fn entries() -> Result<Vec<Entry>> {
     for file in files {
         let path = file?.path();
         if path.extension().is_some_and(|extension| extension == "json") {
-            let text = fs::read(&path)?;
+            let text = match fs::read(&path) {
+                Err(error) if error.kind() == ErrorKind::NotFound => continue, // removed just now
+                text => text.with_context(|| path.display().to_string())?,
+            };
             let broken = || format!("{} is damaged: remove it", path.display());
             entries.push(serde_json::from_slice::<Entry>(&text).with_context(broken)?);
         }

@@ -55,6 +55,28 @@ fn a_policys_manifest_is_what_was_applied_and_keeps_its_uid() {
 }
 
 #[test]
+fn a_pod_keeps_its_containers_and_what_is_no_list_changes_nothing() {
+    let node = ready_node("1.0.0");
+    let pod = json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": { "name": "web" },
+        "spec": {
+            "containers": [{ "name": "web", "ports": [{ "name": "http", "containerPort": 80 }] }],
+            "initContainers": [{ "name": "sidecar", "restartPolicy": "Always" }],
+        },
+    });
+    let mut wrong = pod.clone();
+    wrong["spec"]["initContainers"] = json!("sidecar");
+    let error = node.apply(&wrong.to_string()).unwrap_err();
+    assert!(error.to_string().contains("spec.initContainers is no list"), "{error:#}");
+    assert_eq!(node.pods().unwrap(), []);
+    node.apply(&pod.to_string()).unwrap();
+    let there = manifest(&node, "pod_default_web.yaml").unwrap();
+    for field in ["containers", "initContainers"] {
+        assert_eq!(there["spec"][field], pod["spec"][field]);
+    }
+}
+
+#[test]
 fn a_broken_manifest_is_replaced() {
     let node = node();
     node.write_manifest("networkpolicy_default_allow.yaml", "a: b: c").unwrap();

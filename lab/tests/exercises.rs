@@ -120,9 +120,14 @@ fn chapter_3s_exercises_are_solved_by_their_solutions_only() {
 }
 
 #[test]
+fn chapter_4s_exercises_are_solved_by_their_solutions_only() {
+    each_is_solved_by_its_solution_only("ch4");
+}
+
+#[test]
 fn a_solution_is_small_and_changes_its_chapter_only() {
     let of = |chapter| exercises(chapter).into_iter().map(move |name| (name, chapter));
-    for (name, chapter) in ["ch1", "ch2", "ch3"].into_iter().flat_map(of) {
+    for (name, chapter) in ["ch1", "ch2", "ch3", "ch4"].into_iter().flat_map(of) {
         let patch = root().join("exercises").join(&name).join("solution.patch");
         let patch = fs::read_to_string(patch).unwrap();
         let files = patch.lines().filter_map(|line| line.strip_prefix("+++ b/"));

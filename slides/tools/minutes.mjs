@@ -19,6 +19,7 @@ const ENGLISH = {
   '第三章：動手做': 'chapter 3: the code',
   封包不見了: 'where is my packet',
   總結: 'the end',
+  '附錄：第四章': 'appendix: chapter 4',
   附錄: 'appendix',
 }
 const WORDS = {

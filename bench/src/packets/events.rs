@@ -8,7 +8,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, anyhow, ensure};
 use ch3_identity_policy::maps::event::RawEvent;
 use ch3_identity_policy::maps::{GLOBALS, Number};
-use libbpf_rs::{MapHandle, RingBufferBuilder};
+use libbpf_rs::{ErrorKind, MapHandle, RingBufferBuilder};
+
+/// The reader may not get a CPU at once.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A thread that reads events and counts them.
 #[derive(Debug)]
@@ -40,7 +43,13 @@ impl Events {
                 if is_paused.load(Ordering::Relaxed) {
                     std::thread::sleep(Duration::from_millis(1));
                 } else {
-                    ring.poll(Duration::from_millis(100))?; // as the agent does
+                    match ring.poll(Duration::from_millis(100)) {
+                        // As when the whole machine was stopped for a moment.
+                        Err(error) if error.kind() != ErrorKind::Interrupted => {
+                            return Err(error.into());
+                        }
+                        _ => {}
+                    }
                     ring.consume()?; // what woke nobody
                 }
             }
@@ -78,9 +87,10 @@ impl Events {
     /// Waits until there were exactly so many.
     pub fn wait_for(&self, count: usize) -> Result<()> {
         let start = Instant::now();
-        while self.seen() < count && start.elapsed() < Duration::from_secs(2) {
+        while self.seen() < count && start.elapsed() < PATIENCE {
             std::thread::sleep(Duration::from_millis(1));
         }
+        ensure!(!self.thread.is_finished(), "the events' reader has ended");
         ensure!(self.seen() == count, "{} events were told, {count} should be", self.seen());
         Ok(())
     }

@@ -44,7 +44,7 @@ fn a_widened_podcidr_leaves_no_address_that_nobody_reaches() {
     }
     assert_eq!(
         masquerade_rules(&node),
-        [r#"ip saddr 10.13.0.0/24 oifname != "bridge0" masquerade"#]
+        [r#"ip saddr 10.13.0.0/24 oifname != "bridge0" oifname != "lo" masquerade"#]
     );
 }
 
@@ -57,7 +57,7 @@ fn the_bridge_has_the_address_that_the_configuration_says_and_no_other() {
         let (network, prefix) = podcidr.split_once("0/").unwrap();
         assert_eq!(addresses_of(&node, "bridge0"), [format!("{network}1/{prefix}")]);
         ping(&node, &pod, &format!("{network}1"));
-        let rule = format!(r#"ip saddr {podcidr} oifname != "bridge0" masquerade"#);
+        let rule = format!(r#"ip saddr {podcidr} oifname != "bridge0" oifname != "lo" masquerade"#);
         assert_eq!(masquerade_rules(&node), [rule]);
     }
     // Somebody's, and one that makes ours a secondary, which goes with it.
@@ -154,7 +154,10 @@ fn the_masquerade_rule_follows_ip_masq_and_bridge() {
     }
     node.run(&["ip", "link", "del", "bridge0"]).unwrap();
     let [(pod, _)] = pods(&node, &renamed);
-    assert_eq!(masquerade_rules(&node), [r#"ip saddr 10.13.0.0/24 oifname != "cni0" masquerade"#]);
+    assert_eq!(
+        masquerade_rules(&node),
+        [r#"ip saddr 10.13.0.0/24 oifname != "cni0" oifname != "lo" masquerade"#]
+    );
     del(&node, &pod, &renamed);
     assert_no_pod_left(&node);
 }

@@ -119,6 +119,29 @@ fn traffic_between_pods_is_not_masqueraded() {
 }
 
 #[test]
+fn the_node_reaches_itself_by_the_bridges_address_and_gets_its_answer() {
+    let node = node();
+    // The first address that the node has: masqueraded, its packet would come from there.
+    node.sh("ip link add uplink type veth peer name wire; ip link set uplink up
+         ip addr add 192.0.2.1/24 dev uplink")
+        .unwrap();
+    add(&node, &node.sandbox().unwrap(), &conf());
+    let asked_and_answered = || {
+        let server = UdpSocket::bind("0.0.0.0:7")?;
+        let client = UdpSocket::bind("0.0.0.0:0")?;
+        for socket in [&server, &client] {
+            socket.set_read_timeout(Some(Duration::from_secs(20)))?;
+        }
+        client.connect("10.13.0.1:7")?;
+        client.send(&[1])?;
+        let (_, from) = server.recv_from(&mut [0])?;
+        server.send_to(&[2], from)?;
+        client.recv(&mut [0]).map(|_| from.ip().to_string())
+    };
+    assert_eq!(node.enter(asked_and_answered).unwrap().unwrap(), "10.13.0.1");
+}
+
+#[test]
 fn a_freed_address_is_reachable_at_once_by_who_knew_its_last_owner() {
     let node = node();
     let small = conf_with(json!({ "podcidr": "10.13.0.0/29" }));

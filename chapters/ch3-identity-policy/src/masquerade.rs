@@ -3,9 +3,9 @@
 //! What `nft` would print:
 //! ```text
 //! table ip ebpfcni-<network> {
-//!   chain pods-10.13.0.0/24-bridge0 {
+//!   chain pods-10.13.0.0/24-bridge0-lo {
 //!     type nat hook postrouting priority srcnat; policy accept;
-//!     ip saddr 10.13.0.0/24 oifname != "bridge0" masquerade
+//!     ip saddr 10.13.0.0/24 oifname != "bridge0" oifname != "lo" masquerade
 //!   }
 //! }
 //! ```
@@ -95,10 +95,11 @@ fn table(network: &Network) -> TableMessage {
 
 /// Named after what its rule says: with another `podcidr` or `bridge` it is another one.
 fn chain_name(conf: &NetConf) -> String {
-    format!("pods-{}-{}", conf.podcidr, conf.bridge)
+    format!("pods-{}-{}-lo", conf.podcidr, conf.bridge)
 }
 
-/// `ip saddr <podcidr> oifname != <bridge> masquerade`
+/// `ip saddr <podcidr> oifname != <bridge> oifname != lo masquerade`. The bridge's address is of the
+/// network as well: what the node sends there to itself goes by `lo`, and stays as it is.
 fn expressions(conf: &NetConf) -> Vec<Expressions> {
     let value = |bytes: &[u8]| DataAttribute::Value(bytes.to_vec());
     let compare = |operator, bytes: &[u8]| {
@@ -108,8 +109,11 @@ fn expressions(conf: &NetConf) -> Vec<Expressions> {
             Cmp::Data(value(bytes)),
         ])
     };
-    let mut bridge = [0; 16];
-    bridge[..conf.bridge.len()].copy_from_slice(conf.bridge.as_bytes());
+    let is_not = |link: &str| {
+        let mut name = [0; 16];
+        name[..link.len()].copy_from_slice(link.as_bytes());
+        compare(Operator::NotEqual, &name)
+    };
     vec![
         Expressions::Payload(vec![
             Payload::DestinationRegister(Register::Reg1),
@@ -129,7 +133,8 @@ fn expressions(conf: &NetConf) -> Vec<Expressions> {
             Meta::Key(MetaKey::Oifname),
             Meta::DestinationRegister(Register::Reg1),
         ]),
-        compare(Operator::NotEqual, &bridge),
+        is_not(&conf.bridge),
+        is_not("lo"),
         Expressions::Other { expression_type: "masq".into(), attributes: vec![] },
     ]
 }

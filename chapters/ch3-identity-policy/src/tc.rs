@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result, ensure};
 use libbpf_rs::{ProgramHandle, TC_EGRESS, TC_INGRESS, TcAttachPoint, TcHook, TcHookBuilder};
 use nix::net::if_::{if_indextoname, if_nametoindex};
 
+mod beside;
 mod first;
 mod load;
 mod log;

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails should panic")]
 
+mod chapter;
 mod plugin;
 mod scene;
 

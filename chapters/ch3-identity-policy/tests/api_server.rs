@@ -1,122 +1,20 @@
-//! A list that comes late, an API server that goes away and comes back: one of our own, which does
-//! as it is told. What it knows are the lab's objects.
+//! A list that comes late, an API server that goes away and comes back.
 
 #![allow(clippy::unwrap_used, reason = "a test that fails should panic")]
 
+mod chapter;
+mod kube_api;
 mod plugin;
 mod scene;
 
-use std::io::{BufRead as _, BufReader, ErrorKind, Write as _};
-use std::net::{TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use lab::{CniCall, Kind, Node, Pod};
+use kube_api::ApiServer;
+use lab::{CniCall, Pod};
 use plugin::{conf, fail, ready_node};
-use scene::{FRIENDS_ONLY, ask, reaches, run, within};
-use serde_json::json;
-
-const KUBECONFIG: &str = "
-apiVersion: v1
-kind: Config
-clusters: [{ name: lab, cluster: { server: 'http://127.0.0.1:6443' } }]
-contexts: [{ name: lab, context: { cluster: lab, user: lab } }]
-current-context: lab
-users: [{ name: lab, user: {} }]
-";
-
-/// Lists and watches, no more.
-struct ApiServer {
-    node: Node,
-    /// It answers at all.
-    is_there: AtomicBool,
-    /// It has got as far as listing policies.
-    knows_policies: AtomicBool,
-    /// Watches that are open.
-    watches: Mutex<Vec<TcpStream>>,
-}
-
-impl ApiServer {
-    /// Serves the node's objects until the process ends.
-    fn start(node: Node) -> Arc<Self> {
-        let listener = node.enter(|| TcpListener::bind("127.0.0.1:6443").unwrap()).unwrap();
-        let (is_there, knows_policies) = (AtomicBool::new(true), AtomicBool::new(true));
-        let server = Arc::new(Self { node, is_there, knows_policies, watches: Mutex::default() });
-        let served = Arc::downgrade(&server);
-        std::thread::spawn(move || {
-            for connection in listener.incoming() {
-                let Some(server) = served.upgrade() else { return };
-                // Whoever is not answered tries again.
-                let _ = server.answer(connection.unwrap());
-            }
-        });
-        server
-    }
-
-    fn answer(&self, mut connection: TcpStream) -> std::io::Result<()> {
-        let mut lines = BufReader::new(connection.try_clone()?).lines();
-        let request = lines.next().ok_or(ErrorKind::UnexpectedEof)??;
-        while lines.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
-        if !self.is_there.load(Ordering::SeqCst) {
-            return Ok(()); // closed without an answer
-        }
-        let kinds = [
-            ("/pods?", "Pod", Kind::Pod),
-            ("/namespaces?", "Namespace", Kind::Namespace),
-            ("/networkpolicies?", "NetworkPolicy", Kind::NetworkPolicy),
-        ];
-        let (_, name, kind) = kinds.into_iter().find(|it| request.contains(it.0)).unwrap();
-        if name == "NetworkPolicy" && !self.knows_policies.load(Ordering::SeqCst) {
-            // As while its ClusterRole is not there.
-            return write!(connection, "HTTP/1.1 403 Forbidden\r\nConnection: close\r\n\r\n");
-        }
-        let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n";
-        write!(connection, "{head}")?;
-        if request.contains("watch=true") {
-            self.watches.lock().unwrap().push(connection);
-            return Ok(());
-        }
-        let items = self.node.objects(kind).unwrap();
-        let list = json!({
-            "kind": format!("{name}List"), "metadata": { "resourceVersion": "1" }, "items": items
-        });
-        write!(connection, "{list}")
-    }
-
-    /// No answer any more; what is open ends.
-    fn goes_away(&self) {
-        self.is_there.store(false, Ordering::SeqCst);
-        self.watches.lock().unwrap().clear();
-    }
-
-    /// It is back, and does not remember what it has told to whom (HTTP 410, "Gone").
-    fn comes_back(&self) {
-        self.is_there.store(true, Ordering::SeqCst);
-        let gone = json!({ "type": "ERROR", "object": {
-            "kind": "Status", "status": "Failure", "code": 410, "reason": "Expired", "message": ""
-        }});
-        eventually("the watches are back", || self.watches.lock().unwrap().len() >= 3);
-        for mut watch in self.watches.lock().unwrap().drain(..) {
-            writeln!(watch, "{gone}").unwrap();
-        }
-    }
-
-    /// The agent, with this API server instead of the manifests.
-    fn start_agent(&self) {
-        self.node.sh(&format!("cat >/run/lab/kubeconfig <<'END'\n{KUBECONFIG}\nEND")).unwrap();
-        let agent = format!("{} run --node {}", lab::AGENT, self.node.name());
-        let run = "KUBECONFIG=/run/lab/kubeconfig setsid -f";
-        self.node.sh(&format!("{run} {agent} >/run/lab/agent.log 2>&1 </dev/null")).unwrap();
-        eventually("it runs", || self.node.agent_pid().is_some());
-    }
-}
-
-/// Waits until something is so: the agent's watches may take their time to try again.
-#[track_caller]
-fn eventually(what: &str, is_so: impl FnMut() -> bool) {
-    within(Duration::from_secs(60), what, is_so);
-}
+use scene::{FRIENDS_ONLY, ask, eventually, reaches, run};
 
 /// A victim, a friend and another, made while the agent had the manifests, and their policy.
 fn cluster() -> (Arc<ApiServer>, [Pod; 3]) {

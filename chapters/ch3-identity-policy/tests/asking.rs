@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails should panic")]
 
+mod chapter;
 mod plugin;
 mod scene;
 
@@ -13,7 +14,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
-use ch3_identity_policy::{api, client};
+use chapter::{api, client};
 use lab::{CniCall, Node, feed};
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails should panic")]
 
 mod attacker;
+mod chapter;
 mod plugin;
 mod raw;
 mod scene;

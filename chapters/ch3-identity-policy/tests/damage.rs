@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails should panic")]
 
+mod chapter;
 mod plugin;
 #[path = "scene/protected.rs"]
 mod protected;
@@ -10,7 +11,7 @@ mod scene;
 use std::path::Path;
 use std::time::Duration;
 
-use ch3_identity_policy::maps;
+use chapter::{entries, maps};
 use plugin::AGENT;
 use protected::Protected;
 use scene::{FRIENDS_ONLY, OUTSIDE, ask, eventually, reaches, run, within};
@@ -69,9 +70,9 @@ fn a_change_that_an_agent_died_of_before_it_counted_is_made_by_the_next() {
             let mut map = maps::policy_map().unwrap();
             let pairs: Vec<_> = map.iter().map(Result::unwrap).collect();
             let (friend, entry) = *pairs.iter().find(|(key, _)| key.src_id != 0).unwrap();
-            map.insert(friend, entry.until(next), maps::IN_PLACE).unwrap();
+            map.insert(friend, entries::ending(entry, next), maps::IN_PLACE).unwrap();
             let stranger = maps::PolicyKey { src_id: stranger, ..friend };
-            map.insert(stranger, maps::PolicyEntry::allow(next), 0).unwrap();
+            map.insert(stranger, entries::beginning(next), 0).unwrap();
             friend
         })
         .unwrap();

@@ -2,9 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails should panic")]
 
+mod chapter;
 mod plugin;
 mod raw;
 
+use chapter::entries::PEER_LABELS;
 use lab::{Node, Pod, PodSpec};
 use plugin::ready_node;
 use raw::{Monitor, UDP, frame, ip, ipv4, mac, send, udp, unique};
@@ -68,7 +70,7 @@ fn an_allowed_packet_is_counted_once_by_the_entry_that_allows_it() {
     lab::wait_until(raw::PATIENCE, || counted().first().is_some_and(|it| it["packets"] == 5));
     let rows = counted();
     assert_eq!(rows.len(), 1, "{rows:#?}");
-    assert_eq!(rows[0]["source_labels"], "app=frontend");
+    assert_eq!(rows[0][PEER_LABELS], "app=frontend");
     assert_eq!((&rows[0]["packets"], &rows[0]["bytes"]), (&5.into(), &sizes.into()));
 }
 

@@ -79,27 +79,3 @@ fn s28_a_policy_that_is_not_understood_isolates_its_namespace() {
         assert_eq!(told(&cluster, "x/policy").len(), 1);
     }
 }
-
-#[test]
-fn what_a_policy_says_in_vain_is_told_once_and_no_longer_than_it_says_it() {
-    let cluster = Cluster::new(&["x/a"]);
-    cluster.policy("x/ports", "{ ingress: [{ ports: [{ port: 80 }] }] }");
-    cluster.policy("x/block", "{ ingress: [{ from: [{ ipBlock: { cidr: 10.0.0.0/8 } }] }] }");
-    cluster.policy("x/egress", "{ egress: [{ to: [{ podSelector: {} }] }] }");
-    cluster.policy("x/enforced", "{ ingress: [{ from: [{ podSelector: {} }] }] }");
-    let all = [("x/ports", "ports"), ("x/block", "ipBlock"), ("x/egress", "spec.egress")];
-    for (policy, what) in all {
-        let problems = told(&cluster, policy);
-        assert!(problems.len() == 1 && problems[0].contains(what), "{problems:?}");
-    }
-    assert_eq!(told(&cluster, "x/enforced"), [""; 0]);
-
-    // Whatever else happens meanwhile.
-    cluster.label("x/a", "more", Some("labels"));
-    cluster.delete_policy("x/block");
-    assert_eq!(told(&cluster, "x/block"), [""; 0]);
-    let log = cluster.node.agent_log();
-    for (policy, _) in all {
-        assert_eq!(log.matches(&format!("policy {policy} ")).count(), 1, "{log}");
-    }
-}

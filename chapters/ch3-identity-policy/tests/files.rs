@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails should panic")]
 
+mod chapter;
 mod plugin;
 mod scene;
 
@@ -12,7 +13,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
-use ch3_identity_policy::api;
+use chapter::api;
 use lab::{Kind, Node, Pod, PodSpec};
 use plugin::{AGENT, BINARY, conf};
 use scene::{FRIENDS_ONLY, ask, eventually, reaches, run};

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails should panic")]
 
+mod chapter;
 mod plugin;
 mod scene;
 
@@ -10,7 +11,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use ch3_identity_policy::{agent::owners::identity::Identities, api::Labels, api::SecurityLabels};
+use chapter::{agent::owners::identity::Identities, api::Labels, api::SecurityLabels};
 use lab::{Node, PodSpec};
 use plugin::{AGENT, ready_node};
 use scene::{ask, maps, reaches, run};

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails should panic")]
 
+mod chapter;
 mod plugin;
 mod scene;
 
@@ -9,7 +10,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::time::Duration;
 
-use ch3_identity_policy::maps::{PolicyKey, endpoint_map, epoch, policy_map};
+use chapter::{
+    entries,
+    maps::{PolicyKey, endpoint_map, epoch, policy_map},
+};
 use lab::{InForce, Kind, Node, PATIENCE};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -32,7 +36,7 @@ fn pairs(node: &Node) -> BTreeSet<PolicyKey> {
     let keys = || {
         let (epoch, map) = (epoch().unwrap(), policy_map().unwrap());
         let all = map.iter().map(Result::unwrap);
-        all.filter(|(_, entry)| entry.is_at(epoch)).map(|(key, _)| key).collect()
+        all.filter(|(_, entry)| entries::allows(entry, epoch)).map(|(key, _)| key).collect()
     };
     node.enter(keys).unwrap()
 }
@@ -40,7 +44,7 @@ fn pairs(node: &Node) -> BTreeSet<PolicyKey> {
 fn endpoints(node: &Node) -> usize {
     let count = || {
         let (epoch, map) = (epoch().unwrap(), endpoint_map().unwrap());
-        map.iter().filter(|it| it.as_ref().unwrap().1.at(epoch).is_some()).count()
+        map.iter().filter(|it| entries::endpoint(&it.as_ref().unwrap().1, epoch).is_some()).count()
     };
     node.enter(count).unwrap()
 }

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails should panic")]
 
+mod chapter;
 mod plugin;
 mod scene;
 
@@ -12,7 +13,7 @@ use std::os::unix::net::UnixStream;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use ch3_identity_policy::{api, client};
+use chapter::{api, client};
 use lab::{Node, PodSpec};
 use plugin::ready_node;
 use scene::{FRIENDS_ONLY, ask, eventually, reaches, run, within};

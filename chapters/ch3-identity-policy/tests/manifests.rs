@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails should panic")]
 
+mod chapter;
 mod plugin;
 mod scene;
 
@@ -22,7 +23,7 @@ const TELLS: &str = "
 apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
 metadata: { name: tells }
-spec: { podSelector: { matchLabels: { app: nobody } }, ingress: [{ ports: [{ port: 80 }] }] }
+spec: { podSelector: { matchLabels: { app: nobody } }, ingress: [{ tells: true }] }
 ";
 
 #[test]

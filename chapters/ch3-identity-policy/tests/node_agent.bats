@@ -111,10 +111,12 @@ api_server_comes() {
   before=$(agent_pid)
   installed
   [ "$(agent_pid)" = "$before" ]
-  cp "$PLUGIN_CH3" "$BATS_TEST_TMPDIR/plugin"
-  cat "$(dirname "$PLUGIN_CH3")/ebpf-agent" - <<<another >"$BATS_TEST_TMPDIR/ebpf-agent"
-  node/install ch3 "$BATS_TEST_TMPDIR/plugin"
-  cmp "$BATS_TEST_TMPDIR/ebpf-agent" "/proc/$(agent_pid)/exe"
+  tested=$CHAPTER
+  plugin=PLUGIN_${tested^^}
+  cp "${!plugin}" "$BATS_TEST_TMPDIR/plugin"
+  cat "${!plugin}-agent" - <<<another >"$BATS_TEST_TMPDIR/plugin-agent"
+  node/install "$tested" "$BATS_TEST_TMPDIR/plugin"
+  cmp "$BATS_TEST_TMPDIR/plugin-agent" "/proc/$(agent_pid)/exe"
 }
 
 @test "an agent that hangs is restarted" {
@@ -126,8 +128,9 @@ api_server_comes() {
 @test "the agent may do no more than it must" {
   # CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN, and no program can give it more.
   grep -E '^(CapBnd|NoNewPrivs):' "/proc/$(agent_pid)/status" | tr -s '\t\n' ' ' | grep 'CapBnd: 000000c000001000 NoNewPrivs: 1'
-  for object in secrets configmaps services nodes; do
-    not kubectl auth can-i list "$object" --as=system:serviceaccount:kube-system:ebpf-agent --all-namespaces
+  for request in 'list secrets' 'list configmaps' 'list nodes' 'watch services'; do
+    # shellcheck disable=SC2086  # two words
+    not kubectl auth can-i $request --as=system:serviceaccount:kube-system:ebpf-agent --all-namespaces
   done
   not kubectl auth can-i patch pods --as=system:serviceaccount:kube-system:ebpf-agent --all-namespaces
 }

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails should panic")]
 
+mod chapter;
 mod engine;
 mod oracle;
 mod plugin;
@@ -11,7 +12,7 @@ mod probe;
 use std::cell::RefCell;
 use std::net::Ipv4Addr;
 
-use ch3_identity_policy::{
+use chapter::{
     agent::reconcile::wanted::Wanted,
     maps::{EGRESS_ISOLATED, PolicyKey},
 };

@@ -4,12 +4,13 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails should panic")]
 
 mod cases;
+mod chapter;
 mod oracle;
 mod plugin;
 mod probe;
 
 use cases::{Case, Step, act};
-use ch3_identity_policy::client;
+use chapter::client;
 use oracle::{World, list};
 use probe::Cluster;
 use serde_json::Value;

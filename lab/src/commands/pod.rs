@@ -52,7 +52,9 @@ pub fn pod(node: &str, command: PodCommand) -> Result<()> {
 fn run(node: &Node, name: String, namespace: String, labels: &[String]) -> Result<()> {
     lab::check_name(&name)?;
     lab::check_name(&namespace)?;
-    node.create_pod(PodSpec { name: name.clone(), namespace, labels: labels_from(labels)? })?;
+    let mut spec = PodSpec::new(&name).namespace(namespace);
+    spec.labels = labels_from(labels)?;
+    node.create_pod(spec)?;
     say(format_args!("pod/{name} created"));
     Ok(())
 }

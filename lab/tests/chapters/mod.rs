@@ -77,6 +77,11 @@ impl Chapter {
         code.map(|path| (path.to_string(), text(path))).collect()
     }
 
+    /// Is a file of it a link?
+    pub fn has_link(&self, file: &str) -> bool {
+        self.0.join(file).is_symlink()
+    }
+
     /// What its file `stages` says, in reading order.
     pub fn stages(&self) -> Vec<Stage> {
         let mut stages: Vec<Stage> = Vec::new();

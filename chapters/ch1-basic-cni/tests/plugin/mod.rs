@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 pub const BINARY: &str = env!(concat!("CARGO_BIN_EXE_", env!("CARGO_PKG_NAME")));
 
 /// The program that runs beside it on a node, in chapters that have one.
-pub const AGENT: Option<&str> = option_env!("CARGO_BIN_EXE_ebpf-agent");
+pub const AGENT: Option<&str> =
+    option_env!(concat!("CARGO_BIN_EXE_", env!("CARGO_PKG_NAME"), "-agent"));
 
 /// A node with the plugin installed and its agent running, and nothing else.
 pub fn node() -> Node {

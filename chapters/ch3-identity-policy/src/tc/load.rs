@@ -10,10 +10,11 @@ use std::path::Path;
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use aya::maps::MapInfo;
 use libbpf_rs::skel::{OpenSkel as _, SkelBuilder as _};
-use libbpf_rs::{MapCore as _, MapHandle, OpenObject, ProgramHandle, ProgramType, libbpf_sys};
+use libbpf_rs::{ProgramHandle, ProgramMut, ProgramType, libbpf_sys};
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 
 use super::Programs;
+use super::beside::Beside;
 use super::log::{forget_said, note, said};
 use crate::lock;
 use crate::maps::{GLOBALS, MAPS};
@@ -26,7 +27,7 @@ mod skeleton {
 const BPFFS: &str = "/sys/fs/bpf";
 /// Keep the programs in the kernel while no pod uses them. Chapter 2's pin is a file `ebpfcni`:
 /// one chapter may be installed over another.
-const FROM_POD: &str = "/sys/fs/bpf/ebpfcni-from-pod";
+pub(super) const FROM_POD: &str = "/sys/fs/bpf/ebpfcni-from-pod";
 const TO_POD: &str = "/sys/fs/bpf/ebpfcni-to-pod";
 /// A symlink to nowhere: its text says which build the pinned programs are from.
 const STAMP: &str = "/sys/fs/bpf/ebpfcni-policy-build";
@@ -73,7 +74,7 @@ fn have_the_pinned_maps(programs: &Programs) -> Result<bool> {
 
 /// The maps of a program. By its descriptor: to open one by its id takes CAP_SYS_ADMIN, which the
 /// agent has not.
-fn map_ids(program: &ProgramHandle) -> Result<Vec<u32>> {
+pub(super) fn map_ids(program: &ProgramHandle) -> Result<Vec<u32>> {
     let mut ids = vec![0; 64];
     let mut info = libbpf_sys::bpf_prog_info {
         nr_map_ids: 64,
@@ -89,7 +90,7 @@ fn map_ids(program: &ProgramHandle) -> Result<Vec<u32>> {
     Ok(ids)
 }
 
-fn program_at(pin: &str, name: &str) -> Result<Option<ProgramHandle>> {
+pub(super) fn program_at(pin: &str, name: &str) -> Result<Option<ProgramHandle>> {
     if fs::symlink_metadata(pin).is_err_and(|error| error.kind() == ErrorKind::NotFound) {
         return Ok(None);
     }
@@ -108,26 +109,22 @@ fn stamp(programs: &Programs) -> OsString {
 
 /// Loads the programs and puts each in the old one's place, in one step: pins, then stamp.
 /// A process that is killed between them leaves programs without a stamp, and the next one loads again.
-/// The maps are pinned as well, and taken over if they are there: what they hold stays.
+/// The maps are pinned as well, and taken over if they are there and laid out alike: what they hold
+/// stays.
 fn load_and_pin() -> Result<Programs> {
     fs::create_dir_all(GLOBALS).with_context(|| format!("cannot make {GLOBALS}"))?;
     forget_said();
     let mut object = MaybeUninit::uninit();
     let mut builder = skeleton::PolicySkelBuilder::default();
     builder.obj_builder.pin_root_path(GLOBALS)?;
-    let open = builder.open(&mut object).context("cannot read the programs of this build")?;
-    compare_with_pinned_maps(open.open_object())?;
+    let mut open = builder.open(&mut object).context("cannot read the programs of this build")?;
+    let beside = Beside::make_room(open.open_object_mut())?;
     let mut skeleton = open.load().map_err(|error| refusal(&error))?;
+    beside.take_pins()?;
     let progs = &mut skeleton.progs;
-    for (program, pin) in [(&mut progs.from_pod, FROM_POD), (&mut progs.to_pod, TO_POD)] {
-        let new = format!("{pin}-new");
-        let _ = fs::remove_file(&new); // of a plugin that was killed here
-        program.pin(&new).with_context(|| format!("cannot pin {new}"))?;
-        fs::rename(&new, pin).with_context(|| format!("cannot rename {new} to {pin}"))?;
-    }
     let programs = Programs {
-        from_pod: ProgramHandle::from_pinned_path(FROM_POD)?,
-        to_pod: ProgramHandle::from_pinned_path(TO_POD)?,
+        from_pod: pin(&mut progs.from_pod, FROM_POD)?,
+        to_pod: pin(&mut progs.to_pod, TO_POD)?,
     };
     let new = format!("{STAMP}-new");
     let _ = fs::remove_file(&new);
@@ -137,22 +134,13 @@ fn load_and_pin() -> Result<Programs> {
     Ok(programs)
 }
 
-/// libbpf takes over the maps that are pinned already, if they are laid out as ours.
-fn compare_with_pinned_maps(object: &OpenObject) -> Result<()> {
-    for map in object.maps() {
-        let pin = Path::new(GLOBALS).join(map.name());
-        let Ok(pinned) = MapHandle::from_pinned_path(&pin) else { continue };
-        let ours = (map.map_type(), map.key_size(), map.value_size(), map.max_entries());
-        let theirs =
-            (pinned.map_type(), pinned.key_size(), pinned.value_size(), pinned.max_entries());
-        ensure!(
-            ours == theirs,
-            "a pinned map has another layout than this build's; run: rm -r {GLOBALS} (pods keep \
-             the last policies until the agent has filled new maps): {}",
-            pin.display()
-        );
-    }
-    Ok(())
+/// Puts a program in the place of an older one.
+fn pin(program: &mut ProgramMut<'_>, pin: &str) -> Result<ProgramHandle> {
+    let new = format!("{pin}-new");
+    let _ = fs::remove_file(&new); // of a plugin that was killed here
+    program.pin(&new).with_context(|| format!("cannot pin {new}"))?;
+    fs::rename(&new, pin).with_context(|| format!("cannot rename {new} to {pin}"))?;
+    Ok(ProgramHandle::from_pinned_path(pin)?)
 }
 
 /// Why the kernel did not take the programs, with all that the verifier said.

@@ -8,7 +8,8 @@ use std::process::Command;
 
 use serde_json::{Map, Value};
 
-use crate::oracle::{Labels, World, list};
+use crate::oracle::{Host, Labels, World, list};
+use crate::probe::PORTS;
 use crate::probe::expect::Attempt;
 use crate::probe::socket::Protocol;
 
@@ -50,9 +51,10 @@ pub fn end_to_end(directory: &Path) -> Vec<Case> {
             .unwrap();
     let namespaces = serde_json::from_value(file["namespace_labels"].clone()).unwrap();
     let mut start = World { namespaces, ..World::default() };
-    for name in file["ips"].as_object().unwrap().keys() {
+    for (name, address) in file["ips"].as_object().unwrap() {
         let label = name.rsplit('/').next().unwrap();
         start.pods.insert(name.clone(), Labels::from([("pod".into(), label.into())]));
+        start.hosts.insert(name.clone(), host(address));
     }
     let step = |step: &Value, pods: &[&str]| {
         let mut expected = BTreeMap::new();
@@ -82,7 +84,8 @@ pub fn cyclonus(directory: &Path) -> Vec<Case> {
     let case = |case: &Value| {
         let steps: Vec<_> = list(&case["steps"]).iter().map(cyclonus_step).collect();
         // The first step of every case adds policies only.
-        let start = steps[0].after.clone().unwrap();
+        let mut start = steps[0].after.clone().unwrap();
+        start.hosts.extend(steps.iter().flat_map(|step| step.after.clone().unwrap().hosts));
         Case { title: format!("{}: {}", case["n"], text(&case["description"])), start, steps }
     };
     list(&file["cases"]).iter().map(case).collect()
@@ -95,6 +98,7 @@ fn cyclonus_step(step: &Value) -> Step {
     }
     for pod in list(&step["pods"]) {
         let name = format!("{}/{}", text(&pod["namespace"]), text(&pod["name"]));
+        after.hosts.insert(name.clone(), host(&pod["ip"]));
         after.pods.insert(name, labels_of(&pod["labels"]));
     }
     let pods: Vec<_> = after.pods.keys().map(String::as_str).collect();
@@ -106,6 +110,15 @@ fn cyclonus_step(step: &Value) -> Step {
         expected.extend(its);
     }
     Step { actions: list(&step["actions"]).to_vec(), after: Some(after), expected }
+}
+
+/// A pod of the cases: it has names for all ports that it serves.
+fn host(address: &Value) -> Host {
+    let each = PORTS.into_iter().flat_map(|port| ["TCP", "UDP", "SCTP"].map(|it| (port, it)));
+    let named = |(port, protocol): (u16, &'static str)| {
+        (format!("serve-{port}-{}", protocol.to_lowercase()), protocol, port)
+    };
+    Host { address: text(address).parse().unwrap(), ports: each.map(named).collect() }
 }
 
 /// All pairs by one protocol and port, from the list of those that are denied.

@@ -4,7 +4,7 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use ch3_identity_policy::{agent, api, maps};
+use crate::chapter::{agent, api, entries, maps};
 
 use agent::objects::directory::{Directory, Objects};
 use agent::objects::kinds::{Namespace, NetworkPolicy, Pod};
@@ -44,7 +44,7 @@ pub struct Engine {
     pub view: View,
     /// The maps, to which the changes were written and nothing else.
     pub endpoint_map: BTreeMap<Ipv4Addr, Endpoint>,
-    pub policy_map: BTreeSet<PolicyKey>,
+    pub policy_map: BTreeMap<PolicyKey, entries::Allowed>,
 }
 
 impl Engine {
@@ -62,7 +62,7 @@ impl Engine {
             wanted: Wanted::new(HERE.into()),
             view: View::default(),
             endpoint_map: BTreeMap::new(),
-            policy_map: BTreeSet::new(),
+            policy_map: BTreeMap::new(),
             files: Files(files),
         }
     }
@@ -137,9 +137,9 @@ impl Engine {
             };
         }
         for pair in &changes.policy {
-            match self.wanted.policy.contains(pair) {
-                true => self.policy_map.insert(*pair),
-                false => self.policy_map.remove(pair),
+            match entries::wanted(&self.wanted, pair) {
+                Some(allowed) => self.policy_map.insert(*pair, allowed),
+                None => self.policy_map.remove(pair),
             };
         }
     }

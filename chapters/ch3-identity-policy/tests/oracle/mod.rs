@@ -6,6 +6,7 @@
 pub mod random;
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 
 use serde_json::{Value, json};
 
@@ -20,6 +21,15 @@ pub struct World {
     pub pods: BTreeMap<String, Labels>,
     /// What is below `spec`, by `namespace/name`.
     pub policies: BTreeMap<String, Value>,
+    /// What else there is to say of pods that are, or may come to be; a later chapter asks for it.
+    pub hosts: BTreeMap<String, Host>,
+}
+
+/// A pod's address, and what its container calls its ports: name, protocol, number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Host {
+    pub address: Ipv4Addr,
+    pub ports: Vec<(String, &'static str, u16)>,
 }
 
 impl World {
@@ -59,7 +69,7 @@ impl World {
     }
 
     /// S8
-    fn is_peer(&self, of: &str, peer: &Value, from: &str) -> bool {
+    pub fn is_peer(&self, of: &str, peer: &Value, from: &str) -> bool {
         let (pods, namespaces) = (&peer["podSelector"], &peer["namespaceSelector"]);
         let says_nothing = pods.is_null() && namespaces.is_null();
         if says_nothing || !peer["ipBlock"].is_null() {
@@ -92,13 +102,35 @@ impl World {
         let pods = self.pods.iter().map(|(name, labels)| {
             let mut metadata = metadata(name);
             metadata["labels"] = json!(labels);
-            json!({ "apiVersion": "v1", "kind": "Pod", "metadata": metadata })
+            let mut pod = json!({ "apiVersion": "v1", "kind": "Pod", "metadata": metadata });
+            if let Some(host) = self.hosts.get(name) {
+                host.write(&mut pod);
+            }
+            pod
         });
         let policies = self.policies.iter().map(|(name, spec)| {
             let (version, kind) = ("networking.k8s.io/v1", "NetworkPolicy");
             json!({ "apiVersion": version, "kind": kind, "metadata": metadata(name), "spec": spec })
         });
         namespaces.chain(pods).chain(policies).collect()
+    }
+}
+
+/// Where datagrams are sent to all the time.
+pub const FLOW_PORTS: [u16; 1] = [7];
+
+/// May a datagram pass? `_hidden`: with the node's address for its source.
+pub fn lets_flow(world: &World, from: &str, to: &str, _port: u16, _hidden: bool) -> bool {
+    world.allows(Some(from), to)
+}
+
+impl Host {
+    /// Writes it into an object.
+    fn write(&self, pod: &mut Value) {
+        let port = |(name, protocol, number): &(String, &str, u16)| json!({ "name": name, "protocol": protocol, "containerPort": number });
+        let ports: Vec<_> = self.ports.iter().map(port).collect();
+        pod["spec"]["containers"] = json!([{ "name": "it", "ports": ports }]);
+        pod["status"]["podIPs"] = json!([{ "ip": self.address }]);
     }
 }
 

@@ -12,8 +12,8 @@ use super::{Labels, World};
 pub const NAMESPACES: [&str; 3] = ["x", "y", "z"];
 pub const PODS: [&str; 6] = ["x/a", "x/b", "y/a", "y/b", "z/a", "z/b"];
 /// The last is one that counts for an identity only if some policy asks for it.
-const POD_LABELS: [&str; 3] = ["app", "tier", "pod-template-hash"];
-const NAMESPACE_LABELS: [&str; 3] = ["team", "env", "kubernetes.io/metadata.name"];
+pub const POD_LABELS: [&str; 3] = ["app", "tier", "pod-template-hash"];
+pub const NAMESPACE_LABELS: [&str; 3] = ["team", "env", "kubernetes.io/metadata.name"];
 const VALUES: [&str; 3] = ["x", "y", "1"];
 
 /// Always the same pods in the same namespaces, with other labels and policies.
@@ -34,10 +34,11 @@ pub fn world() -> impl Strategy<Value = World> {
             namespaces,
             pods,
             policies: policies.into_iter().collect(),
+            ..World::default()
         })
 }
 
-fn labels(keys: &'static [&str]) -> impl Strategy<Value = Labels> + Clone {
+pub fn labels(keys: &'static [&str]) -> impl Strategy<Value = Labels> + Clone {
     let text = |all: &'static [&str]| select(all).prop_map(String::from);
     btree_map(text(keys), text(&VALUES), 0..=keys.len())
 }
@@ -73,7 +74,7 @@ fn peer() -> BoxedStrategy<Value> {
     prop_oneof![9 => selectors, 1 => Just(json!({ "ipBlock": block }))].boxed()
 }
 
-fn selector(keys: &'static [&str]) -> BoxedStrategy<Value> {
+pub fn selector(keys: &'static [&str]) -> BoxedStrategy<Value> {
     let exact = labels(keys).prop_map(|labels| json!(labels));
     let expressions = vec(expression(keys), 0..3).prop_map(Value::from);
     object([("matchLabels", maybe(exact)), ("matchExpressions", maybe(expressions))])
@@ -89,11 +90,11 @@ fn expression(keys: &'static [&str]) -> impl Strategy<Value = Value> + Clone {
 }
 
 /// A field that may as well be missing, or null.
-fn maybe(value: impl Strategy<Value = Value> + 'static) -> BoxedStrategy<Option<Value>> {
+pub fn maybe(value: impl Strategy<Value = Value> + 'static) -> BoxedStrategy<Option<Value>> {
     prop_oneof![1 => Just(None), 1 => Just(Some(Value::Null)), 4 => value.prop_map(Some)].boxed()
 }
 
-fn object<const N: usize>(
+pub fn object<const N: usize>(
     fields: [(&'static str, BoxedStrategy<Option<Value>>); N],
 ) -> BoxedStrategy<Value> {
     let (names, values): (Vec<_>, Vec<_>) = fields.into_iter().unzip();

@@ -7,4 +7,4 @@ pub use chapter1::*;
 
 /// The agent's program: this chapter has one.
 #[allow(dead_code, reason = "not each test file uses it")]
-pub const AGENT: &str = env!("CARGO_BIN_EXE_ebpf-agent");
+pub const AGENT: &str = env!(concat!("CARGO_BIN_EXE_", env!("CARGO_PKG_NAME"), "-agent"));

@@ -19,7 +19,8 @@ use serde_json::{Value, json};
 
 use crate::plugin::ready_node;
 pub use place::Place;
-use servers::{PORTS, Servers, Serving, Sockets};
+pub use servers::PORTS;
+use servers::{Servers, Serving, Sockets};
 
 /// How long anything may take that must come to be.
 pub const DEADLINE: Duration = Duration::from_secs(30);
@@ -29,6 +30,8 @@ pub const DEADLINE: Duration = Duration::from_secs(30);
 pub struct Cluster {
     serving: BTreeMap<String, Serving>,
     servers: Servers,
+    /// On which whoever serves listens.
+    pub ports: Vec<u16>,
     pub places: BTreeMap<String, Place>,
     pub node: Node,
 }
@@ -43,6 +46,7 @@ impl Cluster {
         let mut cluster = Self {
             serving: BTreeMap::new(),
             servers: Servers::start(),
+            ports: PORTS.into(),
             places: BTreeMap::from([("node".into(), Place::node())]),
             node,
         };
@@ -70,7 +74,8 @@ impl Cluster {
         self.start(spec);
     }
 
-    fn start(&mut self, spec: PodSpec) {
+    /// Runs such a pod, which serves.
+    pub fn start(&mut self, spec: PodSpec) {
         let name = format!("{}/{}", spec.namespace, spec.name);
         let pod = self.node.run_pod(spec).unwrap();
         self.serve(&name, Place::new(pod.sandbox.unwrap(), pod.ip.unwrap()));
@@ -78,7 +83,7 @@ impl Cluster {
 
     /// Opens servers in some place, by which name they answer.
     pub fn serve(&mut self, name: &str, place: Place) {
-        let sockets = place.enter(&self.node, Sockets::open);
+        let sockets = place.enter(&self.node, || Sockets::open(&self.ports));
         self.serving.insert(name.into(), self.servers.serve(name, sockets));
         self.places.insert(name.into(), place);
     }
@@ -150,6 +155,11 @@ impl Cluster {
     }
     // #endregion settle
 
+    /// Has a token come to some server, answered or not?
+    pub fn has_arrived(&self, token: u64) -> bool {
+        self.servers.arrived.has(token)
+    }
+
     /// The addresses in `endpoint_map`, and whether they are of this node.
     pub fn endpoint_map(&self) -> BTreeMap<String, bool> {
         self.settle();
@@ -160,7 +170,14 @@ impl Cluster {
 
     /// What the agent says is not as it should be.
     pub fn problems(&self) -> Vec<String> {
-        let status: Value = self.agent(&["status"]);
+        // It fails where the kernel does not do what is wanted, and answers all the same.
+        let ask = format!("{} status || true", lab::AGENT);
+        let mut status = Value::Null;
+        wait_until("the agent answers", || {
+            let answer = self.node.sh(&ask).unwrap_or_default();
+            status = serde_json::from_str(&answer).unwrap_or_default();
+            !status.is_null()
+        });
         let problems = status["problems"].as_array().unwrap();
         problems.iter().map(|it| it.as_str().unwrap().into()).collect()
     }

@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::Cluster;
 use super::expect::Attempt;
-use super::socket::Client;
+use super::socket::{Client, Protocol};
 
 /// How long a round waits for answers that must come, before new sockets try again.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -90,8 +90,11 @@ impl Cluster {
         let to = SocketAddrV4::new(address, attempt.port);
         async move {
             match client.ask(to, token, |token| arrived.note(token)).await {
-                // Behind a Service's address there may be any pod.
-                Ok(name) => (place.is_none() || name == attempt.to).then_some(token),
+                // Behind a Service's address there may be any pod; the kernel says no name.
+                Ok(name) => {
+                    let is_nameless = place.is_none() || attempt.protocol == Protocol::Icmp;
+                    (is_nameless || name == attempt.to).then_some(token)
+                }
                 Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
                     panic!("{attempt}: it gets through, and nobody listens")
                 }

@@ -9,9 +9,11 @@ use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
-use super::socket::{non_blocking, read_sctp, sctp, sctp_packet};
+use super::socket::{
+    ECHO, ICMP, OTHER, SCTP, content, non_blocking, raw, read_icmp, read_sctp, sctp_packet,
+};
 
-/// On which every pod listens.
+/// On which every pod listens, unless a test says otherwise.
 pub const PORTS: [u16; 2] = [80, 81];
 
 /// Tokens of what has got through, answered or not.
@@ -52,11 +54,14 @@ pub struct Sockets {
     tcp: Vec<TcpListener>,
     udp: Vec<UdpSocket>,
     sctp: UdpSocket,
+    icmp: UdpSocket,
+    other: UdpSocket,
+    ports: Vec<u16>,
 }
 
 impl Sockets {
     /// To be called inside the pod's network.
-    pub fn open() -> Self {
+    pub fn open(ports: &[u16]) -> Self {
         let on = |port: &u16| (Ipv4Addr::UNSPECIFIED, *port);
         let listen = |port| {
             let listener = TcpListener::bind(on(port)).unwrap();
@@ -64,12 +69,15 @@ impl Sockets {
             listener
         };
         Self {
-            tcp: PORTS.iter().map(listen).collect(),
-            udp: PORTS
+            tcp: ports.iter().map(listen).collect(),
+            udp: ports
                 .iter()
                 .map(|port| non_blocking(UdpSocket::bind(on(port)).unwrap()).unwrap())
                 .collect(),
-            sctp: sctp(Ipv4Addr::UNSPECIFIED).unwrap(),
+            sctp: raw(SCTP, Ipv4Addr::UNSPECIFIED).unwrap(),
+            icmp: raw(ICMP, Ipv4Addr::UNSPECIFIED).unwrap(),
+            other: raw(OTHER, Ipv4Addr::UNSPECIFIED).unwrap(),
+            ports: ports.into(),
         }
     }
 }
@@ -93,7 +101,11 @@ impl Servers {
         for socket in sockets.udp {
             serving.spawn(udp(from_std(socket), name.into(), self.arrived.clone()));
         }
-        serving.spawn(sctp_server(from_std(sockets.sctp), name.into(), self.arrived.clone()));
+        let (name, arrived) = (String::from(name), &self.arrived);
+        let sctp = from_std(sockets.sctp);
+        serving.spawn(sctp_server(sctp, name.clone(), arrived.clone(), sockets.ports));
+        serving.spawn(icmp_witness(from_std(sockets.icmp), arrived.clone()));
+        serving.spawn(other_server(from_std(sockets.other), name, arrived.clone()));
         serving
     }
 }
@@ -122,16 +134,44 @@ async fn udp(socket: tokio::net::UdpSocket, name: String, arrived: Arrived) {
     }
 }
 
-async fn sctp_server(socket: tokio::net::UdpSocket, name: String, arrived: Arrived) {
+async fn sctp_server(
+    socket: tokio::net::UdpSocket,
+    name: String,
+    arrived: Arrived,
+    ports: Vec<u16>,
+) {
     let mut packet = [0; 256];
     while let Ok((length, client)) = socket.recv_from(&mut packet).await {
         // Answers to the pod's own clients come here, too.
         if let Some((source, destination, content)) = read_sctp(&packet[..length])
-            && PORTS.contains(&destination)
+            && ports.contains(&destination)
         {
             arrived.note_bytes(content);
             let answer = [content, name.as_bytes()].concat();
             let _ = socket.send_to(&sctp_packet(destination, source, &answer), client).await;
+        }
+    }
+}
+
+/// The kernel answers; this one only sees what comes.
+async fn icmp_witness(socket: tokio::net::UdpSocket, arrived: Arrived) {
+    let mut packet = [0; 256];
+    while let Ok((length, _)) = socket.recv_from(&mut packet).await {
+        if let Some((ECHO, token)) = read_icmp(&packet[..length]) {
+            arrived.note_bytes(token);
+        }
+    }
+}
+
+async fn other_server(socket: tokio::net::UdpSocket, name: String, arrived: Arrived) {
+    let mut packet = [0; 256];
+    while let Ok((length, client)) = socket.recv_from(&mut packet).await {
+        // A question is a token alone.
+        if let Some(content) = content(&packet[..length])
+            && content.len() == 8
+        {
+            arrived.note_bytes(content);
+            let _ = socket.send_to(&[content, name.as_bytes()].concat(), client).await;
         }
     }
 }

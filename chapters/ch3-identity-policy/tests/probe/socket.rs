@@ -15,9 +15,26 @@ pub enum Protocol {
     Udp,
     /// By hand: not every kernel has such sockets.
     Sctp,
+    /// An echo request. It has no port.
+    Icmp,
+    /// One without ports that nobody uses.
+    Other,
 }
 
+/// Those with ports.
 pub const ALL: [Protocol; 3] = [Protocol::Tcp, Protocol::Udp, Protocol::Sctp];
+
+impl Protocol {
+    /// As Kubernetes and IANA call it.
+    pub fn name(self) -> &'static str {
+        ["TCP", "UDP", "SCTP", "ICMP"][self as usize]
+    }
+
+    /// Its number in IP.
+    pub fn number(self) -> u8 {
+        [6, 17, 132, 1][self as usize]
+    }
+}
 
 /// A socket belongs to the network in which it was opened.
 #[derive(Debug)]
@@ -25,7 +42,17 @@ pub enum Client {
     Tcp(TcpSocket),
     Udp(UdpSocket),
     Sctp(UdpSocket),
+    Icmp(UdpSocket),
+    Other(UdpSocket),
 }
+
+/// IP protocols.
+pub const ICMP: i32 = 1;
+pub const SCTP: i32 = 132;
+pub const OTHER: i32 = 253; // for experiments: RFC 3692
+/// ICMP messages.
+pub const ECHO: u8 = 8;
+const ECHO_REPLY: u8 = 0;
 
 impl Client {
     /// To be called inside the client's network.
@@ -38,7 +65,9 @@ impl Client {
                 Self::Tcp(socket)
             }
             Protocol::Udp => Self::Udp(non_blocking(UdpSocket::bind(any_port)?)?),
-            Protocol::Sctp => Self::Sctp(sctp(source)?),
+            Protocol::Sctp => Self::Sctp(raw(SCTP, source)?),
+            Protocol::Icmp => Self::Icmp(raw(ICMP, source)?),
+            Protocol::Other => Self::Other(raw(OTHER, source)?),
         })
     }
 
@@ -68,28 +97,58 @@ impl Client {
                 Ok(String::from_utf8_lossy(&answer[8..length]).into_owned())
             }
             Self::Sctp(socket) => {
-                let socket = tokio::net::UdpSocket::from_std(socket)?;
                 let port = 0x8000 | token as u16; // a raw socket has none
-                socket.send_to(&sctp_packet(port, to.port(), &token.to_be_bytes()), to).await?;
-                let mut packet = [0; 256];
-                loop {
-                    let (length, from) = socket.recv_from(&mut packet).await?;
-                    // A raw socket gets whatever comes.
-                    if let Some((source, destination, answer)) = read_sctp(&packet[..length])
-                        && (from.ip(), source, destination) == ((*to.ip()).into(), to.port(), port)
-                    {
-                        return Ok(String::from_utf8_lossy(&answer[8..]).into_owned());
+                let packet = sctp_packet(port, to.port(), &token.to_be_bytes());
+                raw_ask(socket, to, &packet, |answer| match read_sctp(answer)? {
+                    (source, destination, answer) if (source, destination) == (to.port(), port) => {
+                        Some(String::from_utf8_lossy(&answer[8..]).into_owned())
                     }
-                }
+                    _ => None,
+                })
+                .await
+            }
+            // The kernel answers, and does not say by which name.
+            Self::Icmp(socket) => {
+                raw_ask(socket, to, &echo_request(token), |answer| {
+                    let its = (ECHO_REPLY, &token.to_be_bytes()[..]);
+                    (read_icmp(answer)? == its).then(String::new)
+                })
+                .await
+            }
+            Self::Other(socket) => {
+                raw_ask(socket, to, &token.to_be_bytes(), |answer| {
+                    let name = content(answer)?.strip_prefix(&token.to_be_bytes())?;
+                    (!name.is_empty()).then(|| String::from_utf8_lossy(name).into_owned())
+                })
+                .await
             }
         }
     }
 }
 
-/// A raw socket that sends and gets SCTP packets. UDP's calls do for it.
-pub fn sctp(source: Ipv4Addr) -> io::Result<UdpSocket> {
-    const IPPROTO_SCTP: i32 = 132;
-    let socket = Socket::new(Domain::IPV4, Type::RAW, Some(IPPROTO_SCTP.into()))?;
+/// Sends a packet and waits for what is an answer to it: a raw socket gets whatever comes.
+async fn raw_ask(
+    socket: UdpSocket,
+    to: SocketAddrV4,
+    packet: &[u8],
+    answer: impl Fn(&[u8]) -> Option<String>,
+) -> io::Result<String> {
+    let socket = tokio::net::UdpSocket::from_std(socket)?;
+    socket.send_to(packet, to).await?;
+    let mut packet = [0; 256];
+    loop {
+        let (length, from) = socket.recv_from(&mut packet).await?;
+        if from.ip() == *to.ip()
+            && let Some(name) = answer(&packet[..length])
+        {
+            return Ok(name);
+        }
+    }
+}
+
+/// A raw socket that sends and gets packets of a protocol. UDP's calls do for it.
+pub fn raw(protocol: i32, source: Ipv4Addr) -> io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::IPV4, Type::RAW, Some(protocol.into()))?;
     socket.bind(&SocketAddrV4::new(source, 0).into())?;
     non_blocking(OwnedFd::from(socket).into())
 }
@@ -100,13 +159,38 @@ pub fn sctp_packet(source: u16, destination: u16, content: &[u8]) -> Vec<u8> {
     [&ports[..], &[0; 8], content].concat()
 }
 
+/// What is behind the IP header.
+pub fn content(packet: &[u8]) -> Option<&[u8]> {
+    packet.get(usize::from(packet.first()? & 0xf) * 4..)
+}
+
 /// Source port, destination port and content of an IP packet.
 pub fn read_sctp(packet: &[u8]) -> Option<(u16, u16, &[u8])> {
-    let header = usize::from(packet.first()? & 0xf) * 4;
-    let port = |at: usize| Some(u16::from_be_bytes(packet.get(at..at + 2)?.try_into().ok()?));
+    let sctp = content(packet)?;
+    let port = |at: usize| Some(u16::from_be_bytes(sctp.get(at..at + 2)?.try_into().ok()?));
     // The token at least.
-    let content = packet.get(header + 12..).filter(|content| content.len() >= 8)?;
-    Some((port(header)?, port(header + 2)?, content))
+    let content = sctp.get(12..).filter(|content| content.len() >= 8)?;
+    Some((port(0)?, port(2)?, content))
+}
+
+/// An echo request whose content and id are the token's.
+fn echo_request(token: u64) -> Vec<u8> {
+    let id = (token as u16).to_be_bytes();
+    let mut message = [&[ECHO, 0, 0, 0][..], &id, &[0, 1], &token.to_be_bytes()].concat();
+    let words = message.chunks(2).map(|it| u32::from(u16::from_be_bytes([it[0], it[1]])));
+    let mut sum: u32 = words.sum();
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    let checksum = !(sum as u16);
+    message[2..4].copy_from_slice(&checksum.to_be_bytes());
+    message
+}
+
+/// Type and content of an ICMP message.
+pub fn read_icmp(packet: &[u8]) -> Option<(u8, &[u8])> {
+    let icmp = content(packet)?;
+    Some((*icmp.first()?, icmp.get(8..)?))
 }
 
 pub fn non_blocking(socket: UdpSocket) -> io::Result<UdpSocket> {

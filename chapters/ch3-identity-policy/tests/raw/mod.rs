@@ -12,7 +12,7 @@ use std::net::Ipv4Addr;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::time::{Duration, Instant};
 
-pub use ch3_identity_policy::{
+pub use crate::chapter::{
     agent::serve::event::Event,
     client,
     maps::{

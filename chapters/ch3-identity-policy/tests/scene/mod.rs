@@ -6,8 +6,11 @@ use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use crate::chapter::{
+    entries,
+    maps::{self, event::Reason},
+};
 use aya::maps::{Map, PerCpuArray};
-use ch3_identity_policy::maps::{self, event::Reason};
 use lab::{Node, Pod, PodSpec, Sandbox};
 use serde_json::Value;
 
@@ -91,9 +94,7 @@ pub fn ask(node: &Node, question: &str) -> Value {
 /// Both maps without their counters.
 pub fn maps(node: &Node) -> (Value, BTreeSet<(u64, u64)>) {
     let policy = ask(node, "bpf policy get -o json");
-    let pairs = policy.as_array().unwrap().iter();
-    let pairs =
-        pairs.map(|it| (it["source"].as_u64().unwrap(), it["destination"].as_u64().unwrap()));
+    let pairs = policy.as_array().unwrap().iter().map(|row| entries::pair(row).unwrap());
     (ask(node, "bpf endpoint list -o json"), pairs.collect())
 }
 

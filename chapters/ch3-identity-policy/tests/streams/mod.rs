@@ -9,19 +9,31 @@ use std::time::{Duration, Instant};
 use lab::{Node, Pod};
 use nix::sys::socket::{setsockopt, sockopt::RcvBufForce};
 
-/// Who sends to whom, by which way.
-struct Flow {
+/// Who sends to whom, to which port and by which way.
+pub struct Flow {
     socket: UdpSocket,
-    pair: usize,
-    way: &'static str,
+    /// Numbers of pods.
+    pub from: usize,
+    pub to: usize,
+    /// The pod's, not the Service's.
+    pub port: u16,
+    pub way: Way,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    Direct,
+    Service,
+    /// By a Service, and the node gives the packets its own address.
+    Hidden,
 }
 
 /// All flows of some pods, and what has become of their datagrams.
 pub struct Streams {
     flows: Vec<Flow>,
     servers: Vec<UdpSocket>,
-    /// For each round, which pairs are allowed: a bit each.
-    allowed: Mutex<Vec<u64>>,
+    /// For each round, which flows are allowed.
+    allowed: Mutex<Vec<Vec<bool>>>,
     round: AtomicU32,
     turns: AtomicU64,
     over: AtomicBool,
@@ -31,58 +43,57 @@ pub struct Streams {
     names: Vec<String>,
 }
 
-/// The number of a pair.
-pub fn pair(from: usize, to: usize) -> usize {
-    from * 8 + to
-}
-
 impl Streams {
     /// Opens all sockets. Nobody is isolated yet: the first datagrams arrive.
-    pub fn open(node: &Node, pods: &[Pod]) -> Self {
+    pub fn open(node: &Node, pods: &[Pod], ports: &[u16]) -> Self {
         let ip = |pod: &Pod| pod.ip.unwrap();
         let service = |number: usize| Ipv4Addr::new(10, 96, 0, 10 + number as u8);
-        let rules = |number: usize| {
-            let (pod, service) = (ip(&pods[number]), service(number));
+        // Services have ports of their own.
+        let ways = [(Way::Direct, 0), (Way::Service, 1000), (Way::Hidden, 2000)];
+        let rules = |(number, port): (usize, u16)| {
+            let (pod, service, [one, other]) =
+                (ip(&pods[number]), service(number), [port + 1000, port + 2000]);
             format!(
-                "nft add rule ip streams pre ip daddr {service} udp dport 9 ct mark set 1
-                 nft add rule ip streams pre ip daddr {service} udp dport 1-9 dnat to {pod}:7\n"
+                "nft add rule ip streams pre ip daddr {service} udp dport {other} ct mark set 1
+                 nft add rule ip streams pre ip daddr {service} udp dport '{{ {one}, {other} }}' dnat to {pod}:{port}\n"
             )
         };
+        let targets = (0..pods.len()).flat_map(|pod| ports.iter().map(move |port| (pod, *port)));
         node.sh(&format!(
             "nft add table ip streams
              nft 'add chain ip streams pre {{ type nat hook prerouting priority -100; }}'
              nft 'add chain ip streams post {{ type nat hook postrouting priority 99; }}'
              nft add rule ip streams post ct mark 1 masquerade\n{}",
-            (0..pods.len()).map(rules).collect::<String>()
+            targets.clone().map(rules).collect::<String>()
         ))
         .unwrap();
         let open = |pod: &Pod, port: u16| {
             let open = || UdpSocket::bind(("0.0.0.0", port)).unwrap();
             pod.sandbox.as_ref().unwrap().enter(node, open).unwrap()
         };
-        let serve = |pod: &Pod| {
-            let socket = open(pod, 7);
+        let serve = |(pod, port): (usize, u16)| {
+            let socket = open(&pods[pod], port);
             socket.set_nonblocking(true).unwrap();
             setsockopt(&socket, RcvBufForce, &(32 << 20)).unwrap();
             socket
         };
         let mut flows = Vec::new();
         for from in 0..pods.len() {
-            for to in (0..pods.len()).filter(|to| *to != from) {
-                let ways = [("direct", ip(&pods[to]), 7), ("service", service(to), 7)];
-                for (way, address, port) in ways.into_iter().chain([("hidden", service(to), 9)]) {
+            for (to, port) in targets.clone().filter(|target| target.0 != from) {
+                for (way, more) in ways {
                     let socket = open(&pods[from], 0);
-                    socket.connect((address, port)).unwrap();
-                    flows.push(Flow { socket, pair: pair(from, to), way });
+                    let address = if way == Way::Direct { ip(&pods[to]) } else { service(to) };
+                    socket.connect((address, port + more)).unwrap();
+                    flows.push(Flow { socket, from, to, port, way });
                 }
             }
         }
-        let servers: Vec<_> = pods.iter().map(serve).collect();
+        let servers: Vec<_> = targets.map(serve).collect();
         let names = pods.iter().map(|it| format!("{}/{}", it.spec.namespace, it.spec.name));
         let streams = Self {
+            allowed: Mutex::new(vec![vec![true; flows.len()]]),
             flows,
             servers,
-            allowed: Mutex::new(vec![u64::MAX]),
             round: AtomicU32::new(0),
             turns: AtomicU64::new(0),
             over: AtomicBool::new(false),
@@ -90,7 +101,7 @@ impl Streams {
             wrong: Mutex::default(),
             names: names.collect(),
         };
-        streams.begin(u64::MAX);
+        streams.begin(|_| true);
         streams.warm_up();
         streams
     }
@@ -112,9 +123,9 @@ impl Streams {
         self.counts.lock().unwrap()[1][1].fill(0);
     }
 
-    /// A round begins, in which the world becomes one that allows these pairs.
-    pub fn begin(&self, allowed: u64) {
-        self.allowed.lock().unwrap().push(allowed);
+    /// A round begins, in which the world becomes one that allows these flows.
+    pub fn begin(&self, is_allowed: impl Fn(&Flow) -> bool) {
+        self.allowed.lock().unwrap().push(self.flows.iter().map(is_allowed).collect());
         for counts in self.counts.lock().unwrap().iter_mut() {
             counts.resize(self.round.load(Ordering::SeqCst) as usize + 2, Vec::new());
             counts.last_mut().unwrap().resize(self.flows.len(), 0);
@@ -210,15 +221,12 @@ impl Streams {
     /// What the worlds of these rounds say to a flow.
     fn worlds(&self, first: usize, last: usize, flow: usize) -> Vec<bool> {
         let allowed = self.allowed.lock().unwrap();
-        let bit = 1 << self.flows[flow].pair;
-        allowed[first..allowed.len().min(last.saturating_add(1))]
-            .iter()
-            .map(|world| world & bit != 0)
-            .collect()
+        let worlds = &allowed[first..allowed.len().min(last.saturating_add(1))];
+        worlds.iter().map(|world| world[flow]).collect()
     }
 
     fn name(&self, flow: usize) -> String {
-        let Flow { pair, way, .. } = &self.flows[flow];
-        format!("{} > {} ({way})", self.names[pair / 8], self.names[pair % 8])
+        let Flow { from, to, port, way, .. } = &self.flows[flow];
+        format!("{} > {} {port} ({way:?})", self.names[*from], self.names[*to])
     }
 }

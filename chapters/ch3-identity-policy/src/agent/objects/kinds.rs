@@ -30,7 +30,6 @@ pub struct PodSpec {
     /// The node, once there is one.
     pub node_name: Option<String>,
     /// It has no network of its own: its packets are the node's.
-    #[serde(default)]
     pub host_network: Option<bool>,
 }
 
@@ -41,7 +40,7 @@ pub struct PodStatus {
     /// `Pending`, `Running`, `Succeeded`, `Failed`.
     pub phase: Option<String>,
     /// Its addresses, once there are any.
-    #[serde(rename = "podIPs", default)]
+    #[serde(rename = "podIPs")]
     pub pod_ips: Option<Vec<PodIp>>,
 }
 

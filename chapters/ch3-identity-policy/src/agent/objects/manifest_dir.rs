@@ -5,7 +5,6 @@
 //! ready already, `ebpf-agent status` names the file.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, Metadata};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -16,11 +15,12 @@ use tokio::sync::{oneshot, watch};
 use super::changed::Notify;
 use super::inotify::{ChangedFiles, DirectoryWatch};
 use super::key::Key;
-use super::manifest::{Text, is_manifest, parse_all, read, stamp_of};
+use super::manifest::{Text, is_manifest, parse_all, read};
 use super::stores::{Snapshot, Stores, WriteLock};
 use super::writers::Writers;
 
 mod contents;
+mod paths;
 
 /// So long, at most, a directory that changes all the time is read again and again, to see all of
 /// its files as they were at one time.
@@ -137,28 +137,6 @@ impl ManifestDir {
         Ok(())
     }
 
-    /// All files of the directory, and those that are remembered but gone.
-    fn paths(&self) -> Result<BTreeSet<PathBuf>> {
-        let unreadable = || format!("cannot read {}", self.directory.display());
-        let mut paths: BTreeSet<_> = self.files.keys().chain(self.broken.keys()).cloned().collect();
-        for entry in fs::read_dir(&self.directory).with_context(unreadable)? {
-            paths.insert(entry.with_context(unreadable)?.path());
-        }
-        paths.retain(|path| is_manifest(path));
-        Ok(paths)
-    }
-
-    /// Which files are others than those that were read.
-    fn stale(&self) -> Result<BTreeSet<PathBuf>> {
-        let mut paths = self.paths()?;
-        let snapshot = self.snapshot.borrow();
-        paths.retain(|path| {
-            let file = fs::metadata(path).ok().filter(Metadata::is_file);
-            file.map(|file| stamp_of(&file)).as_ref() != snapshot.files.get(&name_of(path))
-        });
-        Ok(paths)
-    }
-
     /// Nothing has happened for long. Finds out what inotify does not say.
     fn resync(&mut self) -> Result<()> {
         let mut unfinished = self.inotify.being_written().clone();
@@ -216,10 +194,6 @@ impl ManifestDir {
         }
         Ok(())
     }
-}
-
-fn name_of(path: &Path) -> String {
-    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 #[cfg(test)]

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use super::{ManifestDir, name_of};
+use super::ManifestDir;
+use super::paths::name_of;
 use crate::agent::objects::changed::{Changed, Which};
 use crate::agent::objects::key::Key;
 use crate::agent::objects::manifest::{Content, Object};

@@ -1,0 +1,1 @@
+../../ch3-identity-policy/tests/node_agent.bats
