@@ -28,7 +28,7 @@ need_linux() {
   printf '%s\n' "$OLDEST_KERNEL" "$(uname -r)" | sort -CV ||
     die "kernel $(uname -r) is too old: chapter 4's eBPF programs need $OLDEST_KERNEL or newer; use the Vagrant VM"
   [ -r /sys/kernel/btf/vmlinux ] ||
-    die "this kernel has no BTF, from which chapters 2 and 3 are compiled: use a distribution's kernel (CONFIG_DEBUG_INFO_BTF=y) or the Vagrant VM"
+    die "this kernel has no BTF, from which the later chapters are compiled: use a distribution's kernel (CONFIG_DEBUG_INFO_BTF=y) or the Vagrant VM"
 }
 
 need_rust() {

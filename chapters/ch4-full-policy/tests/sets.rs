@@ -1,4 +1,4 @@
-//! The sets of ports and of blocks in the maps: full, damaged, left behind by an agent that died.
+//! The sets of ports and of blocks in the maps: swept, damaged, left behind by an agent that died.
 
 #![allow(clippy::unwrap_used, reason = "a test that fails should panic")]
 
@@ -8,8 +8,8 @@ mod chapter;
 mod plugin;
 #[path = "../../ch3-identity-policy/tests/probe/mod.rs"]
 mod probe;
+mod set_sizes;
 
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
@@ -19,138 +19,9 @@ use plugin::AGENT;
 use probe::expect::Attempt;
 use probe::socket::Protocol::Tcp;
 use probe::{Cluster, DEADLINE};
-use serde_json::json;
+use set_sizes::{blocks, by_ports, every_other, expect, only, sets, wait_for_sets};
 
 const TCP: u8 = 6;
-/// How many entries `port_map` and `block_map` have room for.
-const ROOM: u16 = 16_384;
-
-/// So many ports, of which no two are one prefix: the even or the odd ones.
-fn every_other(first: u16, count: u16) -> String {
-    let ports: Vec<_> = (0..count).map(|it| json!({ "port": first + 2 * it })).collect();
-    json!(ports).to_string()
-}
-
-/// So many addresses, of which no two are one prefix, but another one.
-fn blocks(count: u32, last: &str) -> String {
-    let address = |it: u32| std::net::Ipv4Addr::from(0x6400_0000 + 2 * it);
-    let block = |cidr: String| json!({ "ipBlock": { "cidr": cidr } });
-    let mut peers: Vec<_> = (0..count).map(|it| block(format!("{}/32", address(it)))).collect();
-    peers.push(block(format!("{last}/32")));
-    json!(peers).to_string()
-}
-
-/// What isolates a pod, and this rule.
-fn only(pod: &str, rule: &str) -> String {
-    format!("{{ podSelector: {{ matchLabels: {{ pod: {pod} }} }}, ingress: [{rule}] }}")
-}
-
-fn by_ports(pod: &str, ports: &str) -> String {
-    only(pod, &format!("{{ ports: {ports} }}"))
-}
-
-/// Asserts by which of the ports 80 and 81 a pod is reached.
-#[track_caller]
-fn expect(cluster: &Cluster, from: &str, to: &str, allowed: [bool; 2]) {
-    let attempts = [80, 81].map(|port| Attempt::new(from, to, Tcp, port));
-    cluster.verify(&attempts.into_iter().zip(allowed).collect());
-}
-
-#[track_caller]
-fn wait_for_problem(cluster: &Cluster, problem: &str) {
-    let is_told = || cluster.problems().iter().any(|it| it.contains(problem));
-    assert!(wait_until(DEADLINE, is_told), "{problem:?} is not told");
-}
-
-#[track_caller]
-fn wait_for_no_problem(cluster: &Cluster) {
-    let is_well = || cluster.problems().iter().all(|it| it.contains("fence/fence"));
-    assert!(wait_until(DEADLINE, is_well), "{:?}", cluster.problems());
-}
-
-/// The sets in `port_map` and in `block_map`, with how many entries they have.
-fn sets(cluster: &Cluster) -> [Vec<(u32, usize)>; 2] {
-    let count = |sets: Vec<u32>| {
-        let numbers: BTreeSet<_> = sets.iter().copied().collect();
-        let count = |set: &u32| sets.iter().filter(|it| *it == set).count();
-        numbers.iter().map(|set| (*set, count(set))).collect()
-    };
-    let read = || {
-        let ports = maps::port_map().unwrap().keys().map(|it| it.unwrap().data().set).collect();
-        let blocks = maps::block_map().unwrap().keys().map(|it| it.unwrap().data().set).collect();
-        [count(ports), count(blocks)]
-    };
-    cluster.node.enter(read).unwrap()
-}
-
-/// Waits until the maps have sets of these sizes and no others.
-#[track_caller]
-fn wait_for_sets(cluster: &Cluster, ports: &[usize], blocks: &[usize]) {
-    let sizes = || {
-        sets(cluster).map(|sets| {
-            let mut sizes: Vec<_> = sets.into_iter().map(|it| it.1).collect();
-            sizes.sort_unstable();
-            sizes
-        })
-    };
-    let is_so = || sizes() == [ports, blocks];
-    assert!(wait_until(DEADLINE, is_so), "{:?}", sizes());
-}
-
-#[test]
-fn a_full_port_map_denies_says_so_and_recovers() {
-    let cluster = Cluster::new(&["x/a", "x/b", "x/c", "x/d"]);
-    cluster.policy("x/a", &by_ports("a", &every_other(81, 10_000)));
-    expect(&cluster, "x/d", "x/a", [false, true]);
-    cluster.policy("x/b", &by_ports("b", &every_other(80, 10_000)));
-    wait_for_problem(&cluster, "cannot write port_map: it is full; what is left out is denied");
-    expect(&cluster, "x/d", "x/b", [false, false]);
-    expect(&cluster, "x/d", "x/a", [false, true]);
-    // What fits comes in though.
-    cluster.policy("x/c", &by_ports("c", "[{ port: 80 }]"));
-    expect(&cluster, "x/d", "x/c", [true, false]);
-    cluster.delete_policy("x/a");
-    wait_for_no_problem(&cluster);
-    expect(&cluster, "x/d", "x/b", [true, false]);
-    expect(&cluster, "x/d", "x/a", [true, true]);
-    wait_for_sets(&cluster, &[1, 10_000], &[]);
-}
-
-/// Also what was allowed more ends, or less, if it cannot be said what is allowed now.
-#[test]
-fn a_pair_whose_new_set_does_not_fit_is_denied_what_the_old_one_allowed() {
-    let cluster = Cluster::new(&["x/a", "x/b"]);
-    cluster.policy("x/a", &by_ports("a", "[{ port: 81 }]"));
-    expect(&cluster, "x/b", "x/a", [false, true]);
-    cluster.policy("x/a", &by_ports("a", &every_other(80, ROOM + 1)));
-    wait_for_problem(&cluster, "port_map");
-    expect(&cluster, "x/b", "x/a", [false, false]);
-    cluster.policy("x/a", &by_ports("a", &every_other(80, ROOM)));
-    wait_for_no_problem(&cluster);
-    expect(&cluster, "x/b", "x/a", [true, false]);
-}
-
-#[test]
-fn a_full_block_map_denies_says_so_and_recovers() {
-    let cluster = Cluster::new(&["x/a", "x/b", "x/c", "x/d"]);
-    let d = cluster.ip("x/d").to_string();
-    let from = |pod: &str, count| {
-        let ports = format!("[{{ port: {} }}]", 80 + count % 2);
-        only(pod, &format!("{{ from: {}, ports: {ports} }}", blocks(count, &d)))
-    };
-    cluster.policy("x/a", &from("a", 10_001));
-    expect(&cluster, "x/d", "x/a", [false, true]);
-    cluster.policy("x/b", &from("b", 10_000));
-    wait_for_problem(&cluster, "cannot write block_map: it is full; what is left out is denied");
-    expect(&cluster, "x/d", "x/b", [false, false]);
-    expect(&cluster, "x/d", "x/a", [false, true]);
-    cluster.policy("x/c", &from("c", 10));
-    expect(&cluster, "x/d", "x/c", [true, false]);
-    cluster.delete_policy("x/a");
-    wait_for_no_problem(&cluster);
-    expect(&cluster, "x/d", "x/b", [true, false]);
-    wait_for_sets(&cluster, &[1], &[11, 10_001]);
-}
 
 #[test]
 fn sets_that_nobody_uses_any_more_are_swept() {

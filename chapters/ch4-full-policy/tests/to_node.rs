@@ -18,13 +18,17 @@ use std::time::Duration;
 use chapter::client;
 use hand::Hand;
 use lab::{CniCall, Node, PodSpec};
-use plugin::{AGENT, add, conf, conf_with, fail, node, succeed};
+use plugin::{AGENT, add, conf, conf_with, fail, node, ready_node, succeed};
 use scene::{OUTSIDE, ask, eventually, within};
 use serde_json::{Value, json};
 
-/// The ids of the programs at the bridge's ingress.
 fn attached(node: &Node) -> Vec<Value> {
-    let json = node.run(&["tc", "-j", "filter", "show", "dev", "bridge0", "ingress"]).unwrap();
+    attached_to(node, "bridge0")
+}
+
+/// The ids of the programs at a bridge's ingress.
+fn attached_to(node: &Node, bridge: &str) -> Vec<Value> {
+    let json = node.run(&["tc", "-j", "filter", "show", "dev", bridge, "ingress"]).unwrap();
     let all: Vec<Value> = serde_json::from_str(&json).unwrap();
     let handled = all.into_iter().filter(|filter| !filter["options"]["handle"].is_null());
     handled.map(|filter| filter["options"]["prog"]["id"].clone()).collect()
@@ -80,6 +84,21 @@ fn a_filter_that_somebody_took_from_the_bridge_is_attached_anew_at_once_and_told
         within(Duration::from_secs(5), damage, || attached(&s.node) == [pinned(&s.node)]);
         eventually("it is told", || told() > before);
         expect_isolated(&s);
+    }
+}
+
+/// Several, since the agent looks at all bridges every ten seconds anyway.
+#[test]
+fn a_networks_bridge_is_watched_from_its_first_pod_on() {
+    let node = ready_node();
+    for number in 1..=4 {
+        let bridge = format!("bridge{number}");
+        let conf = conf_with(json!({
+            "name": bridge, "bridge": bridge, "podcidr": format!("10.{}.0.0/24", 13 + number),
+        }));
+        add(&node, &node.sandbox().unwrap(), &conf);
+        node.run(&["tc", "filter", "del", "dev", &bridge, "ingress"]).unwrap();
+        within(Duration::from_secs(5), &bridge, || attached_to(&node, &bridge) == [pinned(&node)]);
     }
 }
 

@@ -133,10 +133,8 @@ impl Engine {
             // The plugin has given up, and undone its part.
             Message::Put(_, _, answer) if answer.is_closed() => {}
             Message::Put(link, new, answer) => {
-                // Its bridge is to be watched, and nobody knows it yet.
-                if self.filters.know_no_bridge() {
-                    self.doubtful.extend(Veths::These([new.ifindex].into()));
-                }
+                // Its bridge may be one that nobody watches yet.
+                self.doubtful.extend(Veths::These([new.ifindex].into()));
                 match self.local.insert(&link, new) {
                     Ok(()) => self.waiting.push(link, answer),
                     Err(error) => drop(answer.send(Err(error))),

@@ -107,11 +107,6 @@ impl Filters {
     }
     // #endregion mend
 
-    /// Has no endpoint been looked at yet? Those of another bridge are at the next resync.
-    pub fn know_no_bridge(&self) -> bool {
-        self.bridges.is_empty()
-    }
-
     /// What could not be attached, by link.
     pub fn faults(&self) -> &BTreeMap<Name, String> {
         &self.faults
